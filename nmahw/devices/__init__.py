@@ -1,0 +1,186 @@
+"""Device families: one file each, found by listing this folder.
+
+A family knows the vendor's cell names, the Yosys commands that map a design onto them, and
+how its nextpnr is called. It counts in the same four resources for every vendor: ``lut`` (the
+vendor's logic cells), ``ff`` (flip-flops), ``dsp`` (hard multipliers) and ``block_ram``.
+
+To add a family, add a file with a `Family` subclass that has a `name` and `devices`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
+
+from ..errors import UsageError
+from ..registry import Registry
+
+__all__ = ["Device", "Family", "FlowOptions", "FAMILIES", "RESOURCES", "device", "device_names",
+           "devices"]
+
+#: The resources every family counts in, in the order reports show them.
+RESOURCES: tuple[str, ...] = ("lut", "ff", "dsp", "block_ram")
+
+
+@dataclass(frozen=True)
+class FlowOptions:
+    """How a design is mapped, placed and routed; part of every result's identity.
+
+    Attributes
+    ----------
+    hard_multiplier : bool
+        Let synthesis use the device's hard multipliers.
+    yosys_passes : tuple of str
+        Commands run after ``proc; flatten; opt`` and before mapping, e.g. ``("booth",)``.
+    wide_lut : bool or None
+        Let the mapper join LUTs through the slice's multiplexers; None is the family's
+        default.
+    target_mhz : float
+        What place and route tries for; above what the designs reach, so that it never rests.
+    """
+
+    hard_multiplier: bool = False
+    yosys_passes: tuple[str, ...] = ()
+    wide_lut: bool | None = None
+    target_mhz: float = 300.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "yosys_passes", tuple(self.yosys_passes))
+        if not 0 < self.target_mhz <= 2000:
+            raise UsageError(f"target frequency must be 0..2000 MHz, not {self.target_mhz!r}")
+
+    def describe(self) -> dict[str, object]:
+        """The options as plain values, for keys and reports."""
+        return {"hard_multiplier": self.hard_multiplier, "yosys_passes": list(self.yosys_passes),
+                "wide_lut": self.wide_lut, "target_mhz": self.target_mhz}
+
+
+@dataclass(frozen=True)
+class Device:
+    """One part that designs can be built for.
+
+    Attributes
+    ----------
+    name : str
+        What users type.
+    part : str
+        The vendor's part number.
+    family : str
+        Name of the `Family` class.
+    limits : mapping of str to int
+        How much of each of `RESOURCES` there is, and of the vendor's own cells where a
+        family counts them separately.
+    arguments : tuple of str
+        What nextpnr has to be told about the part.
+    """
+
+    name: str
+    part: str
+    family: str
+    limits: Mapping[str, int]
+    arguments: tuple[str, ...] = field(default=())
+
+    def __post_init__(self):
+        object.__setattr__(self, "limits", MappingProxyType(dict(self.limits)))
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def rules(self) -> "type[Family]":
+        """The family's class."""
+        return FAMILIES.get(self.family)
+
+
+class Family(ABC):
+    """What the devices of one family have in common."""
+
+    #: Name of the family.
+    name: ClassVar[str]
+    #: Tool (as `nmahw.toolchain.find` knows it) that places and routes.
+    place_tool: ClassVar[str]
+    #: Devices of the family.
+    devices: ClassVar[tuple[Device, ...]]
+    #: Netlist cell types that multiply.
+    hard_multipliers: ClassVar[frozenset[str]]
+    #: The vendor's word for what ``lut`` counts.
+    lut_name: ClassVar[str] = "LUT"
+
+    @classmethod
+    @abstractmethod
+    def map_commands(cls, device: Device, options: FlowOptions) -> list[str]:
+        """Yosys commands that map the flattened module ``top`` onto the device's cells."""
+
+    @classmethod
+    @abstractmethod
+    def place_arguments(cls, device: Device, top_ports: Iterable[str]) -> list[str]:
+        """Arguments of nextpnr beside netlist, seed, target and reports."""
+
+    @classmethod
+    def constraint_files(cls, device: Device, top_ports: Iterable[str]) -> dict[str, str]:
+        """Files (name to text) that `place_arguments` refers to; `top_ports` are scalar."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def at_least(cls, cells: Mapping[str, int]) -> dict[str, int]:
+        """Least amount of each resource a netlist of `cells` (type to count) can need."""
+
+    @classmethod
+    @abstractmethod
+    def utilisation(cls, raw: Mapping[str, int], cells: Mapping[str, int]) -> dict[str, int]:
+        """Resources used, from nextpnr's own counts and the netlist's cells.
+
+        Returns
+        -------
+        dict of str to int
+            All of `RESOURCES`, and ``distributed_ram`` and ``carry`` where the vendor
+            counts them.
+        """
+
+    @classmethod
+    @abstractmethod
+    def vendor_cells(cls) -> Mapping[str, str]:
+        """nextpnr's cell types to the resource they are an amount of."""
+
+
+#: Every device family there is.
+FAMILIES: Registry[Family] = Registry(__name__, Family, "device family")
+
+
+def count(cells: Mapping[str, int], *prefixes: str) -> int:
+    """How many of `cells` have a type that begins with one of `prefixes`."""
+    return sum(n for kind, n in cells.items() if kind.startswith(prefixes))
+
+
+def devices() -> dict[str, Device]:
+    """Every device by name, sorted."""
+    found = [device for family in FAMILIES for device in family.devices]
+    return {device.name: device for device in sorted(found, key=lambda d: d.name)}
+
+
+def device_names() -> list[str]:
+    """Names of all devices, then of all boards."""
+    from ..boards import BOARDS  # boards name devices
+    return [*devices(), *BOARDS.names()]
+
+
+def device(name: str | Device) -> Device:
+    """The device called `name`, or the one on the board called so.
+
+    Raises
+    ------
+    UsageError
+        There is neither; the message lists what there is.
+    """
+    if isinstance(name, Device):
+        return name
+    known = devices()
+    if name in known:
+        return known[name]
+    from ..boards import BOARDS  # boards name devices
+    if name in BOARDS:
+        return device(BOARDS.get(name).device)
+    raise UsageError(f"device must be one of {', '.join(known)} or a board "
+                     f"({', '.join(BOARDS.names())}), not {name!r}")

@@ -1,0 +1,59 @@
+"""Lattice ECP5 (FPGA-DS-02012) through Project Trellis.
+
+A slice holds LUT4s (``TRELLIS_COMB``); a ``CCU2C`` carry cell takes two of them, a 16x4
+distributed RAM four and a write port.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from . import Device, Family, FlowOptions, count
+
+__all__ = ["Ecp5"]
+
+
+def _device(size: int, comb: int, dsp: int, block_ram: int) -> Device:
+    return Device(f"ecp5-{size}k", f"LFE5U-{25 if size == 25 else size}F-6BG381", "ecp5",
+                  {"lut": comb, "ff": comb, "dsp": dsp, "block_ram": block_ram},
+                  (f"--{size}k", "--package", "CABGA381", "--speed", "6"))
+
+
+class Ecp5(Family):
+    """ECP5, CABGA381 package, slowest speed grade (6)."""
+
+    name = "ecp5"
+    place_tool = "nextpnr-ecp5"
+    lut_name = "COMB"
+    devices = (_device(25, 24288, 28, 56), _device(45, 43848, 72, 108),
+               _device(85, 83640, 156, 208))
+    hard_multipliers = frozenset({"MULT18X18C", "MULT18X18D", "MULT9X9C", "MULT9X9D", "ALU24A",
+                                  "ALU24B", "ALU54A", "ALU54B"})
+
+    @classmethod
+    def map_commands(cls, device: Device, options: FlowOptions) -> list[str]:
+        flags = [] if options.hard_multiplier else ["-nodsp"]
+        if not options.wide_lut:
+            flags.append("-nowidelut")
+        return [" ".join(["synth_ecp5", "-top top", *flags])]
+
+    @classmethod
+    def place_arguments(cls, device: Device, top_ports: Iterable[str]) -> list[str]:
+        return [*device.arguments, "--lpf-allow-unconstrained"]
+
+    @classmethod
+    def at_least(cls, cells: Mapping[str, int]) -> dict[str, int]:
+        return {"lut": cells.get("LUT4", 0) + 2 * cells.get("CCU2C", 0)
+                + 4 * cells.get("TRELLIS_DPR16X4", 0),
+                "ff": cells.get("TRELLIS_FF", 0),
+                "dsp": count(cells, "MULT18X18"),
+                "block_ram": cells.get("DP16KD", 0)}
+
+    @classmethod
+    def utilisation(cls, raw: Mapping[str, int], cells: Mapping[str, int]) -> dict[str, int]:
+        return {"lut": raw["TRELLIS_COMB"], "ff": raw["TRELLIS_FF"], "dsp": raw["MULT18X18D"],
+                "block_ram": raw["DP16KD"], "distributed_ram": raw.get("TRELLIS_RAMW", 0),
+                "carry": cells.get("CCU2C", 0)}
+
+    @classmethod
+    def vendor_cells(cls) -> Mapping[str, str]:
+        return {"TRELLIS_COMB": "lut", "TRELLIS_FF": "ff", "MULT18X18D": "dsp",
+                "DP16KD": "block_ram", "TRELLIS_RAMW": "distributed_ram"}

@@ -1,0 +1,84 @@
+"""Gowin LittleBee (DS117: GW1NR) through Project Apicula and nextpnr's himbaechel.
+
+A LUT site holds a LUT4 or an adder bit (``ALU``); a 16x4 distributed RAM takes four of them.
+Unlike the others, this nextpnr wants every port on a named pin.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from ..errors import BuildError
+from . import Device, Family, FlowOptions, count
+
+__all__ = ["Gowin"]
+
+# Pins of the QN88 package that are plain I/O on the Tang Nano 9K's headers, clock first.
+_CLOCK_PIN = "52"
+_PINS = ("25", "26", "27", "28", "29", "30", "33", "34", "40", "35", "41", "42", "51", "53", "54",
+         "55", "56", "57", "68", "69", "70", "71", "72", "73", "74", "75", "76", "77")
+_CONSTRAINTS = "pins.cst"
+
+
+class Gowin(Family):
+    """GW1NR-9 as on the Tang Nano 9K (speed grade C6/I5)."""
+
+    name = "gowin"
+    place_tool = "nextpnr-himbaechel-gowin"
+    lut_name = "LUT4"
+    devices = (
+        Device("gw1nr-9", "GW1NR-LV9QN88PC6/I5", "gowin",
+               # One DSP block makes two 18x18 or four 9x9 products; counted in 9x9 halves
+               # as synthesis uses them.
+               {"lut": 8640, "ff": 6480, "dsp": 40, "block_ram": 26, "alu": 6480},
+               ("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C")),
+    )
+    hard_multipliers = frozenset({
+        "MULT9X9", "MULT18X18", "MULT36X36", "MULT12X12", "MULT27X36", "MULTALU18X18",
+        "MULTALU36X18", "MULTADDALU18X18", "MULTADDALU12X12", "MULTALU27X18", "MULTACC"})
+
+    @classmethod
+    def map_commands(cls, device: Device, options: FlowOptions) -> list[str]:
+        flags = [] if options.hard_multiplier else ["-nodsp"]
+        if options.wide_lut is False:
+            flags.append("-nowidelut")
+        return [" ".join(["synth_gowin", "-top top", "-family gw1n", *flags])]
+
+    @classmethod
+    def place_arguments(cls, device: Device, top_ports: Iterable[str]) -> list[str]:
+        return [*device.arguments, "--vopt", f"cst={_CONSTRAINTS}"]
+
+    @classmethod
+    def constraint_files(cls, device: Device, top_ports: Iterable[str]) -> dict[str, str]:
+        ports = list(top_ports)
+        if len(ports) > len(_PINS):
+            raise BuildError(f"a design for {device.name} must have at most {len(_PINS)} port "
+                             f"bits, not {len(ports)}")
+        free = iter(_PINS)
+        pins = {port: _CLOCK_PIN if port == "clk" else next(free) for port in ports}
+        return {_CONSTRAINTS: "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in pins.items())}
+
+    @classmethod
+    def at_least(cls, cells: Mapping[str, int]) -> dict[str, int]:
+        alu = cells.get("ALU", 0)
+        return {"lut": sum(cells.get(f"LUT{n}", 0) for n in range(1, 5)) + alu
+                + 4 * count(cells, "RAM16SDP"),
+                "ff": count(cells, "DFF"), "dsp": _dsp_units(cells), "alu": alu,
+                "block_ram": count(cells, "SDPB", "SDPX9B", "DPB", "DPX9B", "SPX9", "pROM")
+                + cells.get("SP", 0)}
+
+    @classmethod
+    def utilisation(cls, raw: Mapping[str, int], cells: Mapping[str, int]) -> dict[str, int]:
+        return {"lut": raw["LUT4"] + raw["ALU"] + 4 * raw["RAM16SDP4"], "ff": raw["DFF"],
+                "dsp": _dsp_units(raw), "block_ram": raw["BSRAM"],
+                "distributed_ram": raw["RAM16SDP4"], "carry": raw["ALU"]}
+
+    @classmethod
+    def vendor_cells(cls) -> Mapping[str, str]:
+        return {"LUT4": "lut", "ALU": "alu", "DFF": "ff", "BSRAM": "block_ram",
+                "RAM16SDP4": "distributed_ram", "MULT9X9": "dsp", "MULT18X18": "dsp",
+                "MULT36X36": "dsp"}
+
+
+def _dsp_units(cells: Mapping[str, int]) -> int:
+    """Hard multipliers in units of one 9x9."""
+    return (cells.get("MULT9X9", 0) + 2 * cells.get("MULT18X18", 0)
+            + 8 * cells.get("MULT36X36", 0))
