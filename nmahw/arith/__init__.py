@@ -1,0 +1,293 @@
+"""Arithmetics: what an element does with activations and weights instead of multiplying.
+
+One file each, found by listing this folder. An `Arithmetic` is a frozen object of parameters
+(the two operand formats) with two faces that share nothing else: `compute`, the golden model,
+and the hardware it creates for the array. The array is an R x C grid of *elements*:
+
+- time is cut into *steps*: in one step, every element of a row is given `taps` activations and
+  adds its contribution to a partial sum (*psum*) that flows down its column;
+- a step takes `phases` cycles. A parallel arithmetic takes one; a bit-plane arithmetic takes as
+  many as the activation has bits, and its psum stays narrow in between;
+- the *row unit* at a row's start turns activations into the *symbol* the row's elements see in
+  each phase (the activation itself, one bit plane, odd multiples, ...);
+- each element gets its *weight code* with the symbol (plain weights, digits, shift amounts);
+- the *column unit* at a column's end turns the psums of a step's phases into the step's *value*
+  (passes it on, shifts and accumulates, corrects); the array accumulates values over steps.
+
+Timing. An element given a symbol and weight code in cycle t reads `psum_i` in cycle
+``t + latency_cycles - 1`` and shows ``psum_o`` (a register) in cycle ``t + latency_cycles``.
+The row unit shows the symbol `row_latency_cycles` after its inputs, the column unit the value
+`column_latency_cycles` after the psum of the step's last phase. Zero activations with zero
+weight codes contribute nothing, so that unused rows and columns are harmless.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from amaranth.hdl import Module, Shape, ShapeLike, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..errors import ModelError
+from ..registry import Registry
+from ..tensor import bits_for_range
+
+__all__ = ["Operand", "Arithmetic", "Element", "RowUnit", "ColumnUnit", "ARITHMETICS",
+           "range_shape"]
+
+
+def range_shape(low: int, high: int) -> Shape:
+    """Amaranth shape that holds every integer of `low` .. `high` and zero."""
+    low, high = min(low, 0), max(high, 0)
+    return Shape(bits_for_range(low, high), signed=low < 0)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Two's complement or unsigned integer of a number of bits.
+
+    Parameters
+    ----------
+    bits : int
+        Width, at least 1.
+    signed : bool
+    """
+
+    bits: int
+    signed: bool
+
+    @property
+    def low(self) -> int:
+        """Smallest value."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def high(self) -> int:
+        """Largest value."""
+        return (1 << (self.bits - self.signed)) - 1
+
+    @property
+    def shape(self) -> Shape:
+        """Amaranth shape."""
+        return signed(self.bits) if self.signed else unsigned(self.bits)
+
+    @property
+    def values(self) -> range:
+        """Every value, for exhaustive tests and tables."""
+        return range(self.low, self.high + 1)
+
+    def __str__(self) -> str:
+        return f"{'s' if self.signed else 'u'}{self.bits}"
+
+
+@dataclass(frozen=True)
+class Arithmetic(ABC):
+    """Parameters of one arithmetic, its golden model and its hardware.
+
+    Parameters
+    ----------
+    activation, weight : Operand
+        What the elements have to take.
+
+    Raises
+    ------
+    ModelError
+        The arithmetic cannot take these operands.
+    """
+
+    #: Name on the command line and in reports.
+    name: ClassVar[str]
+    #: One line for listings: what one step does.
+    summary: ClassVar[str]
+    #: Paper or book the arithmetic comes from.
+    source: ClassVar[str]
+    #: Baselines may use a multiplier and exist to be compared with.
+    is_baseline: ClassVar[bool] = False
+    #: Whether `compute` equals the product for all operands.
+    exact: ClassVar[bool] = True
+    #: Whether synthesis may use the device's hard multipliers.
+    hard_multiplier: ClassVar[bool] = False
+    #: Yosys passes that make this arithmetic what it is, run before technology mapping.
+    yosys_passes: ClassVar[tuple[str, ...]] = ()
+    #: Widths this arithmetic can take: inclusive ranges of bits.
+    activation_bits: ClassVar[tuple[int, int]] = (1, 16)
+    weight_bits: ClassVar[tuple[int, int]] = (1, 16)
+    #: Activations an element consumes in one step.
+    taps: ClassVar[int] = 1
+
+    activation: Operand
+    weight: Operand
+
+    def __post_init__(self):
+        for what, operand, (low, high) in (("activations", self.activation, self.activation_bits),
+                                           ("weights", self.weight, self.weight_bits)):
+            if not low <= operand.bits <= high:
+                raise ModelError(f"{self.name} takes {what} of {low}..{high} bits, not "
+                                 f"{operand.bits} ({operand})")
+
+    # What the array has to know.
+
+    @property
+    def symbol_shape(self) -> ShapeLike:
+        """What a row's elements see in one phase."""
+        return Shape(self.activation.bits * self.taps)
+
+    @property
+    def weight_code_bits(self) -> int:
+        """Width of one element's weight code."""
+        return self.weight.bits * self.taps
+
+    @property
+    @abstractmethod
+    def latency_cycles(self) -> int:
+        """Cycles from an element's operands to its `psum_o`, at least 1."""
+
+    @property
+    def row_latency_cycles(self) -> int:
+        """Cycles from activations to symbol."""
+        return 0
+
+    @property
+    def column_latency_cycles(self) -> int:
+        """Cycles from the psum of a step's last phase to the step's value."""
+        return 0
+
+    def phases(self, activation: Operand) -> int:
+        """Cycles a step takes when the activations of a layer only span `activation`."""
+        return 1
+
+    def product_range(self) -> tuple[int, int]:
+        """Smallest and largest contribution of one tap to a step's value."""
+        corners = [x * w for x in (self.activation.low, self.activation.high, 0)
+                   for w in (self.weight.low, self.weight.high)]
+        return min(corners), max(corners)
+
+    def psum_shape(self, rows: int) -> Shape:
+        """Shape of the psum below `rows` elements."""
+        return self.value_shape(rows)
+
+    def value_shape(self, rows: int) -> Shape:
+        """Shape of a step's value in an array of `rows` rows."""
+        low, high = self.product_range()
+        return range_shape(low * self.taps * rows, high * self.taps * rows)
+
+    # Golden model.
+
+    @abstractmethod
+    def compute(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """Contribution of activations `x` and weights `w`, elementwise, broadcast (int64)."""
+
+    def encode_weights(self, weights: np.ndarray) -> np.ndarray:
+        """Weight codes (..., ) of weights (..., taps), as non-negative integers."""
+        mask = (1 << self.weight.bits) - 1
+        codes = np.zeros(weights.shape[:-1], dtype=object)
+        for tap in range(self.taps):
+            codes = codes | ((weights[..., tap].astype(object) & mask) << (tap * self.weight.bits))
+        return codes
+
+    # Hardware.
+
+    @abstractmethod
+    def create(self, row: int = 0) -> Element:
+        """The element for row `row` (its psum is as wide as that row needs)."""
+
+    def create_row_unit(self) -> RowUnit:
+        """What stands at a row's start."""
+        return RowUnit(self)
+
+    def create_column_unit(self, rows: int) -> ColumnUnit:
+        """What stands at the end of a column of `rows` elements."""
+        return ColumnUnit(self, rows)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.activation}x{self.weight}"
+
+
+class Element(wiring.Component):
+    """One place of the array.
+
+    Parameters
+    ----------
+    arithmetic : Arithmetic
+    row : int
+        Row it stands in, counted from 0; decides the width of the psum.
+
+    Attributes
+    ----------
+    symbol : In
+        What the row unit says in this phase.
+    weight : In
+        Weight code.
+    psum_i, psum_o : In, Out
+        Partial sum from the element above and to the one below.
+    """
+
+    def __init__(self, arithmetic: Arithmetic, row: int):
+        self.arithmetic = arithmetic
+        super().__init__({
+            "symbol": In(arithmetic.symbol_shape),
+            "weight": In(arithmetic.weight_code_bits),
+            "psum_i": In(arithmetic.psum_shape(row) if row else unsigned(1)),
+            "psum_o": Out(arithmetic.psum_shape(row + 1)),
+        })
+
+
+class RowUnit(wiring.Component):
+    """Activations to symbols; by default, the activations as they are.
+
+    Attributes
+    ----------
+    activations : In
+        `taps` activations side by side, held for all phases of a step.
+    phase : In
+        Counts the phases of a step down to 0.
+    symbol : Out
+    """
+
+    def __init__(self, arithmetic: Arithmetic):
+        self.arithmetic = arithmetic
+        super().__init__({
+            "activations": In(arithmetic.activation.bits * arithmetic.taps),
+            "phase": In(range(max(arithmetic.phases(arithmetic.activation), 2))),
+            "symbol": Out(arithmetic.symbol_shape),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.symbol.eq(self.activations)
+        return m
+
+
+class ColumnUnit(wiring.Component):
+    """Psums of a step's phases to its value; by default, the psum as it is.
+
+    Attributes
+    ----------
+    psum : In
+    first, last : In
+        Whether the psum belongs to the first, the last phase of a step.
+    value : Out
+        The step's value, `column_latency_cycles` after `last`.
+    """
+
+    def __init__(self, arithmetic: Arithmetic, rows: int):
+        self.arithmetic = arithmetic
+        super().__init__({
+            "psum": In(arithmetic.psum_shape(rows)),
+            "first": In(1),
+            "last": In(1),
+            "value": Out(arithmetic.value_shape(rows)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.value.eq(self.psum)
+        return m
+
+
+#: Every arithmetic there is.
+ARITHMETICS: Registry[Arithmetic] = Registry(__name__, Arithmetic, "arithmetic")

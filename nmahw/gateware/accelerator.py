@@ -1,0 +1,128 @@
+"""The whole accelerator behind AXI4-Stream ports.
+
+One image's elements come in by `s_axis`, its results go out by `m_axis`; images may follow each
+other without a gap. Nothing between entry and exit ever stalls: a pass starts only when its
+input is complete and its output has room, so its cycles are known beforehand.
+"""
+
+from amaranth.hdl import Module, Mux
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..schedule import Schedule
+from .array import Accumulators, SystolicArray
+from .common import delayed_tags
+from .configuration import Configuration
+from .entry import Entry
+from .exit import Exit
+from .feeder import Feeder
+from .sequencer import Sequencer, sequencer_fields
+from .way_out import WayOut, way_out_fields
+from .weights import WeightMemory
+
+__all__ = ["Accelerator"]
+
+
+class Accelerator(wiring.Component):
+    """Runs one network on one array.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    trace : bool
+        Add ports that show every result written, for finding mismatches.
+
+    Attributes
+    ----------
+    s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast
+        Elements of the input, channel by channel, row by row.
+    m_axis_tdata, m_axis_tvalid, m_axis_tready, m_axis_tlast
+        Results, sign- or zero-extended to whole bytes.
+    busy, layer : Out
+        Whether a pass runs, and its index.
+    frame_error : Out
+        Pulse: `s_axis_tlast` came at the wrong element; that image was dropped.
+    trace_valid, trace_layer, trace_address, trace_data : Out
+        Only with `trace`.
+    """
+
+    def __init__(self, schedule: Schedule, trace: bool = False):
+        self.schedule = schedule
+        self.trace = trace
+        passes = schedule.passes
+        fields = {name: [*values, values[0]] for name, values in way_out_fields(schedule).items()}
+        self._configuration = Configuration({**sequencer_fields(schedule), **fields})
+        self._entry, self._exit = Entry(schedule), Exit(schedule)
+        self._sequencer = Sequencer(schedule, self._configuration)
+        self._accumulators = Accumulators(schedule)
+        self._way_out = WayOut(schedule, self._configuration, self._accumulators.sum_shape)
+        ports = {
+            "s_axis_tdata": In(self._entry.tdata.width), "s_axis_tvalid": In(1),
+            "s_axis_tready": Out(1), "s_axis_tlast": In(1),
+            "m_axis_tdata": Out(self._exit.tdata.width), "m_axis_tvalid": Out(1),
+            "m_axis_tready": In(1), "m_axis_tlast": Out(1),
+            "busy": Out(1), "layer": Out(range(max(len(passes), 2))), "frame_error": Out(1),
+        }
+        if trace:
+            ports |= {"trace_valid": Out(1), "trace_layer": Out(range(max(len(passes), 2))),
+                      "trace_address": Out(self._way_out.w_addr.shape()),
+                      "trace_data": Out(self._way_out.w_data.shape())}
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        schedule = self.schedule
+        m.submodules.configuration = configuration = self._configuration
+        m.submodules.entry = entry = self._entry
+        m.submodules.sequencer = sequencer = self._sequencer
+        m.submodules.feeder = feeder = Feeder(schedule, sequencer.signature)
+        m.submodules.weights = weights = WeightMemory(schedule, sequencer.signature)
+        m.submodules.array = array = SystolicArray(
+            schedule.arithmetic, schedule.rows, schedule.columns, schedule.hop)
+        m.submodules.accumulators = accumulators = self._accumulators
+        m.submodules.way_out = way_out = self._way_out
+        m.submodules.exit = exit_ = self._exit
+
+        last_pass = sequencer.layer == len(schedule.passes) - 1
+        stored = way_out.w_en & ~last_pass
+        m.d.comb += [
+            # Outside to entry.
+            entry.i.payload.data.eq(self.s_axis_tdata), entry.i.payload.last.eq(self.s_axis_tlast),
+            entry.i.valid.eq(self.s_axis_tvalid), self.s_axis_tready.eq(entry.i.ready),
+            self.frame_error.eq(entry.frame_error),
+            # Entry and way out share the activation memory's write port; results go first.
+            entry.blocked.eq(stored),
+            feeder.w_en.eq(stored | entry.w_en),
+            feeder.w_addr.eq(Mux(stored, way_out.w_addr, entry.w_addr)),
+            feeder.w_data.eq(Mux(stored, way_out.w_data, entry.w_data)),
+            # Sequencer.
+            sequencer.input_full.eq(entry.full), sequencer.output_free.eq(exit_.free),
+            sequencer.done.eq(way_out.done),
+            entry.release.eq(sequencer.input_release),
+            entry.release_bank.eq(sequencer.input_bank),
+            configuration.entry.eq(sequencer.entry), configuration.load.eq(sequencer.load),
+            # Steps to the array.
+            feeder.address.eq(sequencer.address), feeder.tap.eq(sequencer.tap),
+            feeder.phase.eq(sequencer.phase), weights.tile.eq(sequencer.weight),
+            # Sums to the way out.
+            accumulators.tags.eq(delayed_tags(m, sequencer.tags, schedule.array_cycles, "tags")),
+            way_out.emit.eq(accumulators.emit), way_out.start.eq(sequencer.start),
+            # Results of the last pass to the exit and outside.
+            exit_.w_en.eq(way_out.w_en & last_pass), exit_.w_addr.eq(way_out.w_addr),
+            exit_.w_data.eq(way_out.w_data), exit_.w_done.eq(way_out.done),
+            self.m_axis_tdata.eq(exit_.o.payload.data), self.m_axis_tlast.eq(exit_.o.payload.last),
+            self.m_axis_tvalid.eq(exit_.o.valid), exit_.o.ready.eq(self.m_axis_tready),
+            self.busy.eq(sequencer.busy), self.layer.eq(sequencer.layer),
+        ]
+        for row in range(schedule.rows):
+            m.d.comb += array.symbols[row].eq(feeder.symbols[row])
+            for column in range(schedule.columns):
+                m.d.comb += array.codes[row][column].eq(weights.codes[row][column])
+        for column in range(schedule.columns):
+            m.d.comb += [accumulators.psums[column].eq(array.psums[column]),
+                         way_out.sums[column].eq(accumulators.sums[column])]
+        if self.trace:
+            m.d.comb += [self.trace_valid.eq(way_out.w_en), self.trace_layer.eq(sequencer.layer),
+                         self.trace_address.eq(way_out.w_addr),
+                         self.trace_data.eq(way_out.w_data)]
+        return m

@@ -1,0 +1,83 @@
+"""Activations for the array's rows: im2col by adding, no multiplier and no shared port.
+
+Every lane (a row's tap) has a copy of the activation memory, because all lanes read different
+addresses in every cycle. An address is the position's address plus the lane's tap offset from a
+small table. Steps flow from row to row, a cycle each, and so do the psums below: that is the
+skew of a systolic array.
+"""
+
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..schedule import Schedule
+from .common import delayed
+
+__all__ = ["Feeder"]
+
+
+class Feeder(wiring.Component):
+    """Steps to symbols, one symbol a row.
+
+    Attributes
+    ----------
+    address, tap, phase : In
+        The step, as the sequencer shows it.
+    symbols : Out
+        Symbol of row r, ``r + FEED_CYCLES + row_latency_cycles`` cycles after its step.
+    w_en, w_addr, w_data : In
+        Write port of the activation memory (all copies).
+    """
+
+    def __init__(self, schedule: Schedule, sequencer_signature):
+        self.schedule = schedule
+        arithmetic = schedule.arithmetic
+        ports = {name: In(sequencer_signature.members[name].shape)
+                 for name in ("address", "tap", "phase")}
+        super().__init__({
+            **ports,
+            "symbols": Out(arithmetic.symbol_shape).array(schedule.rows),
+            "w_en": In(1), "w_addr": In(range(schedule.memory_words)),
+            "w_data": In(unsigned(arithmetic.activation.bits)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        schedule, arithmetic = self.schedule, self.schedule.arithmetic
+        table = schedule.tap_table()
+        address, tap = self.address, self.tap
+        phase = delayed(m, self.phase, 4, "phase")
+        # A register between the writer and the many memories it reaches.
+        w_en = delayed(m, self.w_en, 1, "w_en", reset=True)
+        w_addr = delayed(m, self.w_addr, 1, "w_addr")
+        w_data = delayed(m, self.w_data, 1, "w_data")
+        for row in range(schedule.rows):
+            if row:
+                address = delayed(m, address, 1, f"address_row{row}")
+                tap = delayed(m, tap, 1, f"tap_row{row}")
+                phase = delayed(m, phase, 1, f"phase_row{row}")
+            position = delayed(m, address, 1, f"position_row{row}")
+            m.submodules[f"row_unit{row}"] = unit = arithmetic.create_row_unit()
+            for index in range(arithmetic.taps):
+                lane = row * arithmetic.taps + index
+                offsets = [int(v) for v in table[:, lane]]
+                m.submodules[f"taps{lane}"] = taps = Memory(
+                    shape=unsigned(max(max(offsets).bit_length(), 1)), depth=len(offsets),
+                    init=offsets, attrs={"rom_style": "logic", "ram_style": "logic"})
+                m.submodules[f"activations{lane}"] = memory = Memory(
+                    shape=unsigned(arithmetic.activation.bits), depth=schedule.memory_words,
+                    init=[])
+                offset, read, write = taps.read_port(), memory.read_port(), memory.write_port()
+                summed = Signal.like(self.address, name=f"address_lane{lane}", reset_less=True)
+                word = Signal(arithmetic.activation.bits, name=f"activation_lane{lane}",
+                              reset_less=True)
+                m.d.comb += [
+                    offset.en.eq(1), offset.addr.eq(tap),
+                    read.en.eq(1), read.addr.eq(summed),
+                    write.en.eq(w_en), write.addr.eq(w_addr), write.data.eq(w_data),
+                    unit.activations[index * len(word):(index + 1) * len(word)].eq(word),
+                ]
+                m.d.sync += [summed.eq(position + offset.data), word.eq(read.data)]
+            m.d.comb += [unit.phase.eq(phase), self.symbols[row].eq(unit.symbol)]
+        return m

@@ -1,0 +1,223 @@
+"""Runs the passes of a program one after the other: the loop nest, as counters that add.
+
+For each pass the sequencer waits until its input is there and its output has room, fetches the
+pass's program word, then shows one step a cycle: where the position begins in the activation
+memory, which row of the tap table, which weight tile, which phase. Nothing downstream ever
+stalls, so a pass takes a number of cycles that is known beforehand.
+"""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..schedule import Schedule
+from .common import Loop, Tags
+from .configuration import Configuration
+
+__all__ = ["Sequencer", "sequencer_fields"]
+
+
+def sequencer_fields(schedule: Schedule) -> dict[str, list[int]]:
+    """Program fields of the sequencer; the last entry is pass 0 reading the other input."""
+    passes = [*schedule.passes, schedule.passes[0]]
+    bases = [p.work.source.base for p in schedule.passes]
+    bases.append(schedule.program.sources[1].base)
+
+    def of(function) -> list[int]:
+        return [function(p) for p in passes]
+
+    return {
+        "source_base": bases,
+        "tap_base": of(lambda p: p.tap_base),
+        "tap_step": of(lambda p: p.tap_step),
+        "address_step": of(lambda p: p.address_step),
+        "weight_base": of(lambda p: p.weight_base),
+        "phases": of(lambda p: p.phases - 1),
+        "tap_tiles": of(lambda p: p.tap_tiles - 1),
+        "channel_tiles": of(lambda p: p.channel_tiles - 1),
+        "window": of(lambda p: p.work.pool.size - 1),
+        "grid_rows": of(lambda p: p.work.grid[0] - 1),
+        "grid_columns": of(lambda p: p.work.grid[1] - 1),
+        "window_column_step": of(lambda p: p.work.stride),
+        "window_row_step": of(lambda p: p.work.stride * p.work.source.pitch),
+        "column_step": of(lambda p: p.work.stride * p.work.pool.stride),
+        "row_step": of(lambda p: p.work.stride * p.work.pool.stride * p.work.source.pitch),
+        "idle": of(lambda p: p.idle_cycles),
+        "last_idle": of(lambda p: p.last_idle_cycles),
+    }
+
+
+class Sequencer(wiring.Component):
+    """See the module's text.
+
+    Attributes
+    ----------
+    input_full : In
+        Which of the two inputs are complete.
+    output_free : In
+        The output buffer can take a whole result.
+    done : In
+        The pass's last result is being written.
+    address, tap, weight, phase, tags : Out
+        The step shown in this cycle.
+    load : Out
+        The program word is being fetched.
+    entry : Out
+        Which one.
+    start : Out
+        The program word is there: the pass begins.
+    layer, busy : Out
+        Index of the pass, and whether it runs.
+    input_release : Out
+        Pulse: the input used by pass 0 may be overwritten; `input_bank` says which.
+    """
+
+    def __init__(self, schedule: Schedule, configuration: Configuration):
+        self.schedule = schedule
+        self.configuration = configuration
+        self.pass_count = len(schedule.passes)
+        super().__init__({
+            "input_full": In(2), "output_free": In(1), "done": In(1),
+            "address": Out(range(schedule.memory_words)),
+            "tap": Out(range(max(len(schedule.tap_table()), 2))),
+            "weight": Out(range(max(len(schedule.weight_codes()), 2))),
+            "phase": Out(range(max(max(p.phases for p in schedule.passes), 2))),
+            "tags": Out(Tags),
+            "load": Out(1), "start": Out(1), "entry": Out(range(self.pass_count + 1)),
+            "layer": Out(range(max(self.pass_count, 2))), "busy": Out(1),
+            "input_release": Out(1), "input_bank": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        cfg = self.configuration
+        passes = self.schedule.passes
+        phase = Loop("phase", max(p.phases for p in passes))
+        tile = Loop("tile", max(p.tap_tiles for p in passes))
+        window_column = Loop("window_column", max(p.work.pool.size for p in passes))
+        window_row = Loop("window_row", max(p.work.pool.size for p in passes))
+        column = Loop("column", max(p.work.grid[1] for p in passes))
+        row = Loop("row", max(p.work.grid[0] for p in passes))
+        channels = Loop("channels", max(p.channel_tiles for p in passes))
+        starts = [(phase, "phases"), (tile, "tap_tiles"), (window_column, "window"),
+                  (window_row, "window"), (column, "grid_columns"), (row, "grid_rows"),
+                  (channels, "channel_tiles")]
+
+        address, row_start, column_start, window_start = (
+            Signal.like(self.address, name=name)
+            for name in ("next_address", "row_start", "column_start", "window_start"))
+        position = Signal.like(self.address)
+        tap = Signal.like(self.tap, name="next_tap")
+        weight, tile_weight = (Signal.like(self.weight, name=name)
+                               for name in ("next_weight", "tile_weight"))
+        idle = Signal(range(max([2, *(p.idle_cycles + 1 for p in passes),
+                                 *(p.last_idle_cycles + 1 for p in passes)])))
+
+        first, last = self.layer == 0, self.layer == self.pass_count - 1
+        m.d.comb += self.entry.eq(Mux(first & self.input_bank, self.pass_count, self.layer))
+        grid_last = Signal()
+        position_last = Signal()
+        m.d.comb += [
+            position_last.eq(window_column.last & window_row.last),
+            grid_last.eq(position_last & column.last & row.last),
+        ]
+
+        m.d.sync += self.tags.valid.eq(0)
+        m.d.comb += self.busy.eq(1)
+        with m.FSM():
+            with m.State("WAIT"):
+                m.d.comb += self.busy.eq(0)
+                with m.If((~first | self.input_full.bit_select(self.input_bank, 1))
+                          & (~last | self.output_free)):
+                    m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.comb += self.load.eq(1)
+                m.next = "SETUP"
+            with m.State("SETUP"):
+                m.d.comb += self.start.eq(1)
+                for loop, field in starts:
+                    m.d.sync += loop.restart(cfg[field])
+                for start in (address, row_start, column_start, window_start, position):
+                    m.d.sync += start.eq(cfg["source_base"])
+                m.d.sync += [tap.eq(cfg["tap_base"]), weight.eq(cfg["weight_base"]),
+                             tile_weight.eq(cfg["weight_base"]), idle.eq(0)]
+                m.next = "RUN"
+            with m.State("RUN"):
+                with m.If(idle != 0):
+                    m.d.sync += idle.eq(idle - 1)
+                with m.Else():
+                    m.d.sync += [
+                        self.address.eq(address), self.tap.eq(tap), self.weight.eq(weight),
+                        self.phase.eq(phase.left),
+                        self.tags.valid.eq(1),
+                        self.tags.first_phase.eq(phase.first),
+                        self.tags.last_phase.eq(phase.last),
+                        self.tags.first_tile.eq(tile.first), self.tags.last_tile.eq(tile.last),
+                        self.tags.window_first.eq(window_column.first & window_row.first),
+                        self.tags.window_last.eq(position_last),
+                        self.tags.row_end.eq(column.last),
+                        self.tags.tile_end.eq(column.last & row.last),
+                        self.tags.last_channels.eq(channels.last),
+                        self.tags.pass_end.eq(grid_last & channels.last),
+                    ]
+                    with m.If(~phase.last):
+                        m.d.sync += phase.advance()
+                    with m.Else():
+                        m.d.sync += [*phase.restart(cfg["phases"]), weight.eq(weight + 1)]
+                        with m.If(~tile.last):
+                            m.d.sync += [*tile.advance(), tap.eq(tap + cfg["tap_step"]),
+                                         address.eq(address + cfg["address_step"])]
+                        with m.Else():
+                            m.d.sync += [*tile.restart(cfg["tap_tiles"]),
+                                         tap.eq(cfg["tap_base"])]
+                            m.d.sync += idle.eq(Mux(channels.last, cfg["last_idle"],
+                                                    cfg["idle"]))
+                            self._next_position(m, position, address, window_column, window_row,
+                                                column, row, channels, window_start,
+                                                column_start, row_start, weight, tile_weight)
+                            with m.If(grid_last & channels.last):
+                                m.next = "FLUSH"
+            with m.State("FLUSH"):
+                with m.If(self.done):
+                    m.d.sync += self.layer.eq(Mux(last, 0, self.layer + 1))
+                    with m.If(first):
+                        m.d.comb += self.input_release.eq(1)
+                        m.d.sync += self.input_bank.eq(~self.input_bank)
+                    m.next = "WAIT"
+        return m
+
+    def _next_position(self, m, position, address, window_column, window_row, column, row,
+                       channels, window_start, column_start, row_start, weight, tile_weight):
+        """Advance the innermost position loop that has turns left; restart those inside it."""
+        cfg = self.configuration
+        # One adder: the start of the loop that advances, plus its step.
+        start, step = Signal.like(position), Signal.like(position)
+        following = Signal.like(position)
+        m.d.comb += following.eq(start + step)
+        m.d.sync += [position.eq(following), address.eq(following)]
+        with m.If(~window_column.last):
+            m.d.comb += [start.eq(position), step.eq(cfg["window_column_step"])]
+            m.d.sync += window_column.advance()
+        with m.Else():
+            m.d.sync += window_column.restart(cfg["window"])
+            with m.If(~window_row.last):
+                m.d.comb += [start.eq(window_start), step.eq(cfg["window_row_step"])]
+                m.d.sync += [*window_row.advance(), window_start.eq(following)]
+            with m.Else():
+                m.d.sync += [*window_row.restart(cfg["window"]), window_start.eq(following)]
+                with m.If(~column.last):
+                    m.d.comb += [start.eq(column_start), step.eq(cfg["column_step"])]
+                    m.d.sync += [*column.advance(), column_start.eq(following)]
+                with m.Else():
+                    m.d.sync += [*column.restart(cfg["grid_columns"]),
+                                 column_start.eq(following), row_start.eq(following)]
+                    with m.If(~row.last):
+                        m.d.comb += [start.eq(row_start), step.eq(cfg["row_step"])]
+                        m.d.sync += row.advance()
+                    with m.Else():
+                        m.d.comb += start.eq(cfg["source_base"])
+                        m.d.sync += [*row.restart(cfg["grid_rows"]), *channels.advance(),
+                                     tile_weight.eq(weight + 1)]
+        # Another position of the same channel tile uses the same weight tiles again.
+        with m.If(~(window_column.last & window_row.last & column.last & row.last)):
+            m.d.sync += weight.eq(tile_weight)
