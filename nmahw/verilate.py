@@ -1,0 +1,145 @@
+"""An accelerator's Verilog as a native program: Verilator makes C++, g++ compiles it.
+
+The compiler is called directly: Verilator's own makefile needs perl and expects a configured
+installation, which the wheel is not. Two compilations run side by side. What does not depend
+on the design (Verilator's run-time library) is compiled once and kept.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .cache import Cache
+from .errors import BuildError, EnvironmentProblem
+from .fusesoc import HARNESS_FILE
+from .toolchain import ProcessGroup, Tool, find, run
+from .verilog import read_top, rtlil_sha256, to_verilog
+
+__all__ = ["build_simulator", "PROGRAM"]
+
+#: File name of the simulator in the folder `build_simulator` gives.
+PROGRAM = "simulate"
+
+_VERILATOR = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert",
+              "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--Mdir", "model")
+_DEFINES = ("-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE=0", "-DVM_TRACE_FST=0",
+            "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0")
+# g++ reads Verilator's headers for a second per file: few large files compile fastest.
+_COMPILE = ("-std=c++20", "-w", *_DEFINES)
+_FAST, _SLOW = ("-O2",), ("-O0",)
+_RUNTIME = ("verilated", "verilated_threads")
+
+
+def _compiler() -> tuple[Tool, str]:
+    """The C++ compiler and its version."""
+    path = shutil.which("g++") or shutil.which("clang++")
+    if path is None:
+        raise EnvironmentProblem("g++ must be installed to simulate, but is not on PATH: "
+                                 "apt install g++")
+    tool = Tool(Path(path).name, (path,))
+    return tool, run(tool, ["--version"], cwd=Path(path).parent).partition("\n")[0].strip()
+
+
+def _runtime(cache: Cache, verilator: Tool, compiler: Tool, compiler_version: str, root: Path,
+             group: ProcessGroup) -> Path:
+    """Folder with the object files of Verilator's run-time library."""
+    def build(folder: Path) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda name: run(
+                compiler, [*_COMPILE, "-O1", f"-I{root}/include", f"-I{root}/include/vltstd", "-c",
+                           root / "include" / f"{name}.cpp", "-o", f"{name}.o"],
+                cwd=folder, group=group), _RUNTIME))
+    return cache.get_or_build("verilator-runtime", {
+        "verilator": verilator.version, "compiler": compiler_version, "flags": _COMPILE}, build)
+
+
+def _join(folder: Path, name: str, sources: list[Path]) -> str:
+    (folder / name).write_text("".join(f'#include "{path.name}"\n' for path in sources))
+    return name
+
+
+def build_simulator(rtlil: str, cache: Cache | None = None,
+                    say: Callable[[str], None] = lambda text: None,
+                    group: ProcessGroup | None = None) -> Path:
+    """A native program that simulates a design, from the cache when it was built before.
+
+    Parameters
+    ----------
+    rtlil : str
+        A design whose top has the ports of an accelerator.
+    cache : Cache, optional
+        By default the user's.
+    say : callable
+        Told, once, that something long begins.
+    group : ProcessGroup, optional
+        Lets another thread end the compilation.
+
+    Returns
+    -------
+    Path
+        The program; its arguments are told at the top of the harness's source.
+
+    Raises
+    ------
+    EnvironmentProblem
+        Verilator or g++ is missing.
+    BuildError
+        One of the tools refuses the design.
+    """
+    cache, group = cache or Cache(), group or ProcessGroup()
+    verilator = find("verilator")
+    compiler, compiler_version = _compiler()
+    top = read_top(rtlil)
+
+    def build(folder: Path) -> None:
+        say("compiling the simulation")
+        with ThreadPoolExecutor(2) as pool:
+            try:
+                _build(folder, pool)
+            except BaseException:
+                group.stop()
+                raise
+
+    def _build(folder: Path, pool: ThreadPoolExecutor) -> None:
+        (folder / f"{top}.v").write_text(to_verilog(rtlil, cache=cache))
+        run(verilator, [*_VERILATOR, "--top-module", top, f"{top}.v"], cwd=folder, group=group)
+        model = folder / "model"
+        root = _verilator_root(model / f"V{top}.mk")
+        runtime = pool.submit(_runtime, cache, verilator, compiler, compiler_version, root, group)
+        (model / HARNESS_FILE.name).write_bytes(HARNESS_FILE.read_bytes())
+        sources = sorted(model.glob(f"V{top}*.cpp"))
+        slow = [path for path in sources if "__Slow" in path.name]
+        fast = [path for path in sources if path not in slow] + [model / HARNESS_FILE.name]
+
+        def compile_(name: str, flags: tuple[str, ...]) -> None:
+            run(compiler, [*_COMPILE, *flags, f"-I{root}/include", f"-I{root}/include/vltstd",
+                           "-c", name, "-o", f"{name}.o"], cwd=model, group=group)
+
+        # The design and its start-up code; the library, when it has to be built, goes first
+        # in a thread of its own.
+        units = [pool.submit(compile_, _join(model, "fast.cpp", fast), _FAST),
+                 pool.submit(compile_, _join(model, "slow.cpp", slow), _SLOW)]
+        for unit in units:
+            unit.result()
+        objects = [runtime.result() / f"{name}.o" for name in _RUNTIME]
+        run(compiler, ["model/fast.cpp.o", "model/slow.cpp.o", *objects, "-pthread",
+                       "-o", PROGRAM], cwd=folder, group=group)
+        if not (folder / PROGRAM).is_file():
+            raise BuildError(f"{compiler.name} must link the simulation, but made no program")
+        shutil.rmtree(model)
+
+    return cache.get_or_build("simulator", {
+        "rtlil": rtlil_sha256(rtlil), "harness": HARNESS_FILE.read_bytes(),
+        "verilator": verilator.version, "compiler": compiler_version,
+        "yosys": find("yosys").version,
+        "options": [_VERILATOR, _COMPILE, _FAST, _SLOW]}, build) / PROGRAM
+
+
+def _verilator_root(makefile: Path) -> Path:
+    """Where Verilator's headers are, as it wrote into its makefile."""
+    match = re.search(r"^VERILATOR_ROOT = (.+)$", makefile.read_text(), re.M)
+    if not match or not (Path(match[1]) / "include" / "verilated.cpp").is_file():
+        raise EnvironmentProblem("verilator must come with its include folder, but none was found")
+    return Path(match[1])

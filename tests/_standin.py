@@ -1,0 +1,195 @@
+"""A small accelerator with the real one's ports, for testing what simulates and checks it.
+
+It holds a network of two passes (a 1x1 convolution, a dense layer), written plainly with `*`.
+`fault` puts one mistake into the hardware, so that tests can show that it is found.
+"""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from nmahw.layers.conv2d import Conv2d
+from nmahw.layers.dense import Dense
+from nmahw.layers.flatten import Flatten
+from nmahw.layers.requantise import Requantise
+from nmahw.network import Network
+from nmahw.tensor import TensorFormat
+
+#: What can be wrong: a result written to memory, a result written only for the image whose
+#: first pixel is 15, an output, a missing tlast, no answer, one cycle too many, an unstable
+#: output while it waits.
+FAULTS = ("convolution", "convolution_15", "dense", "tlast", "hang", "cycles", "unstable")
+
+_CONV = np.array([[[[3]]], [[[-2]]]])
+_DENSE = np.random.default_rng(5).integers(-8, 8, (3, 24))
+
+
+@dataclass(frozen=True)
+class _Pass:
+    title: str
+    cycles: int
+
+
+@dataclass(frozen=True)
+class _Program:
+    """Results of the first pass lie from address 16 on, position by position."""
+
+    passes: tuple[_Pass, ...] = (_Pass("conv2d", 24), _Pass("dense", 72))
+
+    def locate(self, layer: int, address: int) -> tuple[int, int, int] | None:
+        if layer != 0 or not 16 <= address < 40:
+            return None
+        position, channel = divmod(address - 16, 2)
+        return channel, *divmod(position, 4)
+
+    def golden_for(self, index: int, outputs: tuple[np.ndarray, ...]) -> np.ndarray:
+        return outputs[(1, 3)[index]].reshape(len(outputs[0]), *((2, 3, 4), (1, 1, 3))[index])
+
+
+class StandInTop(wiring.Component):
+    """The hardware; see the module's text."""
+
+    def __init__(self, fault: str | None = None):
+        self.fault = fault
+        super().__init__({
+            "s_axis_tdata": In(8), "s_axis_tvalid": In(1), "s_axis_tready": Out(1),
+            "s_axis_tlast": In(1),
+            "m_axis_tdata": Out(signed(16)), "m_axis_tvalid": Out(1), "m_axis_tready": In(1),
+            "m_axis_tlast": Out(1),
+            "busy": Out(1), "layer": Out(1), "frame_error": Out(1),
+            "trace_valid": Out(1), "trace_layer": Out(1), "trace_address": Out(6),
+            "trace_data": Out(signed(8)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=signed(8), depth=64, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        count, channel, output = Signal(range(24)), Signal(1), Signal(range(4))
+        first, accumulator, waited = Signal(8), Signal(signed(16)), Signal()
+        results = Array(Signal(signed(16), name=f"result{i}") for i in range(3))
+        weights = Array(Array(int(w) for w in row) for row in _DENSE)
+        wrong_tlast = self.s_axis_tlast != (count == 11)
+        m.d.sync += self.frame_error.eq(0)
+        m.d.comb += [self.trace_valid.eq(write.en & self.busy), self.trace_layer.eq(self.layer),
+                     self.trace_address.eq(write.addr), self.trace_data.eq(write.data)]
+        with m.FSM():
+            with m.State("LOAD"):
+                m.d.comb += [self.s_axis_tready.eq(1), write.addr.eq(count),
+                             write.data.eq(self.s_axis_tdata[:4]), write.en.eq(self.s_axis_tvalid)]
+                with m.If(self.s_axis_tvalid):
+                    m.d.sync += count.eq(count + 1)
+                    with m.If(count == 0):
+                        m.d.sync += first.eq(self.s_axis_tdata)
+                    with m.If(wrong_tlast):
+                        m.d.sync += [count.eq(0), self.frame_error.eq(1)]
+                        with m.If(~self.s_axis_tlast):
+                            m.next = "DROP"
+                    with m.Elif(count == 11):
+                        m.d.sync += count.eq(0)
+                        m.next = "CONV"
+            with m.State("DROP"):
+                m.d.comb += self.s_axis_tready.eq(1)
+                with m.If(self.s_axis_tvalid & self.s_axis_tlast):
+                    m.next = "LOAD"
+            with m.State("CONV"):
+                product = Mux(channel, read.data * -2, read.data * 3)
+                scaled = (product + 1) >> 1
+                clipped = Mux(scaled > 15, 15, Mux(scaled < -8, -8, scaled))
+                wrong = (channel == 1) & (count == 6)
+                if self.fault == "convolution_15":
+                    wrong &= first == 15
+                elif self.fault != "convolution":
+                    wrong = 0
+                m.d.comb += [self.busy.eq(1), read.addr.eq(count), write.en.eq(1),
+                             write.addr.eq(16 + Cat(channel, count)),
+                             write.data.eq(Mux(wrong, clipped ^ 1, clipped))]
+                m.d.sync += channel.eq(channel + 1)
+                with m.If(channel):
+                    m.d.sync += count.eq(count + 1)
+                    with m.If(count == 11):
+                        m.d.sync += count.eq(0)
+                        m.next = "EXTRA" if self.fault == "cycles" else "DENSE"
+            with m.State("EXTRA"):
+                m.d.comb += self.busy.eq(1)
+                m.next = "DENSE"
+            with m.State("DENSE"):
+                # Feature c * 12 + p lies at 16 + 2 * p + c.
+                second = count >= 12
+                place = Mux(second, count - 12, count)
+                total = accumulator + read.data * weights[output][count]
+                m.d.comb += [self.busy.eq(1), self.layer.eq(1),
+                             read.addr.eq(16 + Cat(second, place[:4]))]
+                m.d.sync += [accumulator.eq(total), count.eq(count + 1)]
+                with m.If(count == 23):
+                    m.d.sync += [accumulator.eq(0), count.eq(0), output.eq(output + 1)]
+                    value = total + (output == 2) if self.fault == "dense" else total
+                    m.d.sync += results[output].eq(value)
+                    with m.If(output == 2):
+                        m.d.sync += output.eq(0)
+                        m.next = "HANG" if self.fault == "hang" else "SEND"
+            with m.State("HANG"):
+                pass
+            with m.State("SEND"):
+                late = (output == 2) if self.fault != "tlast" else 0
+                shown = results[output]
+                if self.fault == "unstable":
+                    shown = shown ^ waited
+                m.d.sync += waited.eq(~self.m_axis_tready)
+                m.d.comb += [self.m_axis_tvalid.eq(1), self.m_axis_tdata.eq(shown),
+                             self.m_axis_tlast.eq(late)]
+                with m.If(self.m_axis_tready):
+                    m.d.sync += output.eq(output + 1)
+                    with m.If(output == 2):
+                        m.d.sync += output.eq(0)
+                        m.next = "LOAD"
+        return m
+
+
+@cache
+def standin_network() -> Network:
+    """The network that `StandInTop` carries out."""
+    return Network(TensorFormat((1, 3, 4), 0, 15),
+                   (Conv2d(_CONV), Requantise(1, -8, 15), Flatten(), Dense(_DENSE)), "stand-in")
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """What `nmahw.design.Design` offers, around `StandInTop`."""
+
+    fault: str | None = None
+    arithmetic_name: str = "none"
+    rows: int = 1
+    columns: int = 1
+    program: _Program = _Program()
+
+    @property
+    def network(self) -> Network:
+        return standin_network()
+
+    @property
+    def cycles_per_image(self) -> int:
+        return sum(item.cycles for item in self.program.passes)
+
+    @cached_property
+    def _rtlil(self) -> str:
+        return rtlil.convert(StandInTop(self.fault), name="nmahw_top", emit_src=False)
+
+    def rtlil(self) -> str:
+        return self._rtlil
+
+    def create(self) -> StandInTop:
+        return StandInTop(self.fault)
+
+
+def standin_images(count: int, seed: int = 1) -> np.ndarray:
+    """Random inputs; every third begins with 15."""
+    images = np.random.default_rng(seed).integers(0, 16, (count, 1, 3, 4))
+    images[::3, 0, 0, 0] = 15
+    return images
