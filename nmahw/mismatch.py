@@ -147,7 +147,7 @@ def check_cycles(design: Design, result: SimulationResult) -> None:
     MismatchError
         Names the image, the pass and both counts.
     """
-    predicted = np.array([item.cycles for item in design.program.passes])
+    predicted = np.array(design.schedule.cycles_by_pass)
     wrong = np.argwhere(result.pass_cycles != predicted)
     if len(wrong):
         image, index = (int(v) for v in wrong[0])

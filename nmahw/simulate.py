@@ -17,10 +17,9 @@ import numpy as np
 
 from .cache import Cache
 from .errors import BuildError, MismatchError, UsageError
-from .network import Network
 from .toolchain import ProcessGroup
 from .verilate import build_simulator
-from .verilog import read_ports
+from .verilog import Port, read_ports
 
 if TYPE_CHECKING:
     from .design import Design
@@ -155,18 +154,19 @@ def simulate(design: "Design", images: np.ndarray, *, jobs: int = 2,
     images = design.network.check_input(images)
     if not len(images):
         raise UsageError("there must be at least one image to simulate")
-    program = build_simulator(design.rtlil(), cache, say)
+    rtlil = design.rtlil()
+    program, ports = build_simulator(rtlil, cache, say), _ports(rtlil)
     starts = tuple(len(images) * job // jobs for job in range(jobs))
     starts = tuple(sorted(set(starts)))
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="nmahw-") as folder:
         commands = [
-            _command(design, program, images[start:end], Path(folder) / str(job),
+            _command(design, program, ports, images[start:end], Path(folder) / str(job),
                      [*settings.arguments(job), f"--first-image={start}"])
             for job, (start, end) in enumerate(zip(starts, (*starts[1:], len(images)),
                                                    strict=True))]
         _run_all(commands, lambda done: progress(done, len(images)))
-        parts = [_read(design, Path(folder) / str(job), settings)[0]
+        parts = [_read(design, ports, Path(folder) / str(job), settings)[0]
                  for job in range(len(starts))]
     return replace(
         parts[0], starts=starts, wall_s=time.perf_counter() - begun,
@@ -198,20 +198,24 @@ def trace_image(design: "Design", images: np.ndarray, result: SimulationResult, 
     images = design.network.check_input(images)
     job = max(index for index, start in enumerate(result.starts) if start <= image)
     start = result.starts[job]
-    program = build_simulator(design.rtlil(), cache)
+    rtlil = design.rtlil(trace=True)
+    program, ports = build_simulator(rtlil, cache), _ports(rtlil)
     with tempfile.TemporaryDirectory(prefix="nmahw-") as folder:
-        command = _command(design, program, images[start:image + 1], Path(folder) / "0",
+        command = _command(design, program, ports, images[start:image + 1], Path(folder) / "0",
                            [*result.settings.arguments(job), f"--trace-image={image - start}"])
         _run_all([command], lambda done: None)
-        again, trace = _read(design, Path(folder) / "0", result.settings)
+        again, trace = _read(design, ports, Path(folder) / "0", result.settings)
     return trace, again.outputs[-1]
 
 
-def _command(design: "Design", program: Path, images: np.ndarray, stem: Path,
-             more: list[str]) -> list[str]:
+def _ports(rtlil: str) -> dict[str, Port]:
+    return {port.name: port for port in read_ports(rtlil)}
+
+
+def _command(design: "Design", program: Path, ports: dict[str, Port], images: np.ndarray,
+             stem: Path, more: list[str]) -> list[str]:
     """Write the images beside `stem` and give the harness's command line."""
-    network: Network = design.network
-    ports = {port.name: port for port in read_ports(design.rtlil())}
+    network = design.network
     width = ports["s_axis_tdata"].width
     bits = images.reshape(len(images), -1).astype(np.int64) & ((1 << width) - 1)
     stem.with_suffix(".images").write_bytes(bits.astype("<u4").tobytes())
@@ -261,7 +265,7 @@ def _judge(process: subprocess.Popen) -> None:
         raise BuildError(f"the simulation must end by itself, but ended with code {code}: {text}")
 
 
-def _read(design: "Design", stem: Path,
+def _read(design: "Design", ports: dict[str, Port], stem: Path,
           settings: SimulationSettings) -> tuple[SimulationResult, list[TraceRecord]]:
     raw = np.fromfile(f"{stem}.result", dtype="<i8")
     if len(raw) < _HEADER or raw[0] != _MAGIC or raw[1] != 1:
@@ -271,7 +275,6 @@ def _read(design: "Design", stem: Path,
     if len(raw) != _HEADER + sum(sizes):
         raise BuildError("the simulation's result must be whole")
     answers, cycles, times, trace = np.split(raw[_HEADER:], np.cumsum(sizes)[:-1])
-    ports = {port.name: port for port in read_ports(design.rtlil())}
     times = times.reshape(-1, 2)
     answers = _from_bits(answers, ports["m_axis_tdata"].width,
                          design.network.output_format.signed)

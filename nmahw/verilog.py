@@ -178,13 +178,14 @@ def _format(tensor: TensorFormat) -> dict[str, object]:
 
 def _sidecar(design: "Design", rtlil: str) -> str:
     network = design.network
-    passes = [{"title": item.title, "cycles": item.cycles} for item in design.program.passes]
+    passes = [{"title": work.title, "cycles": cycles} for work, cycles
+              in zip(design.program.passes, design.schedule.cycles_by_pass, strict=True)]
     return json.dumps({
         "format": "nmahw-accelerator", "version": 1, "generator": f"nmahw {__version__}",
         "top": read_top(rtlil), "rtlil_sha256": rtlil_sha256(rtlil),
         "network": {"title": network.title, "sha256": network_sha256(network),
                     "macs": network.macs},
-        "array": {"arithmetic": design.arithmetic_name, "rows": design.rows,
+        "array": {"arithmetic": design.arithmetic.name, "rows": design.rows,
                   "columns": design.columns},
         "input": _format(network.input_format), "output": _format(network.output_format),
         "ports": [vars(port) for port in read_ports(rtlil)],
@@ -210,7 +211,7 @@ def emit(design: "Design", directory: str | os.PathLike, cache: Cache | None = N
     check_writable(directory / "nmahw_top.v")
     rtlil = design.rtlil()
     top, network = read_top(rtlil), design.network
-    title = f"{network.title}, {design.arithmetic_name}, {design.rows}x{design.columns}"
+    title = f"{network.title}, {design.arithmetic.name}, {design.rows}x{design.columns}"
     text = to_verilog(rtlil, title, cache)
     core = accelerator_core(top, title, network.input_format.size, network.output_format.size,
                             len(design.program.passes), LINT_WAIVERS)

@@ -5,7 +5,7 @@ It holds a network of two passes (a 1x1 convolution, a dense layer), written pla
 """
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 from amaranth import Array, Cat, Module, Mux, Signal, signed
@@ -33,14 +33,23 @@ _DENSE = np.random.default_rng(5).integers(-8, 8, (3, 24))
 @dataclass(frozen=True)
 class _Pass:
     title: str
-    cycles: int
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    cycles_by_pass: tuple[int, ...] = (24, 72)
+
+
+@dataclass(frozen=True)
+class _Arithmetic:
+    name: str = "none"
 
 
 @dataclass(frozen=True)
 class _Program:
     """Results of the first pass lie from address 16 on, position by position."""
 
-    passes: tuple[_Pass, ...] = (_Pass("conv2d", 24), _Pass("dense", 72))
+    passes: tuple[_Pass, ...] = (_Pass("0 conv2d"), _Pass("3 dense"))
 
     def locate(self, layer: int, address: int) -> tuple[int, int, int] | None:
         if layer != 0 or not 16 <= address < 40:
@@ -55,17 +64,20 @@ class _Program:
 class StandInTop(wiring.Component):
     """The hardware; see the module's text."""
 
-    def __init__(self, fault: str | None = None):
+    def __init__(self, fault: str | None = None, trace: bool = True):
         self.fault = fault
-        super().__init__({
+        self.trace = trace
+        ports = {
             "s_axis_tdata": In(8), "s_axis_tvalid": In(1), "s_axis_tready": Out(1),
             "s_axis_tlast": In(1),
             "m_axis_tdata": Out(signed(16)), "m_axis_tvalid": Out(1), "m_axis_tready": In(1),
             "m_axis_tlast": Out(1),
             "busy": Out(1), "layer": Out(1), "frame_error": Out(1),
-            "trace_valid": Out(1), "trace_layer": Out(1), "trace_address": Out(6),
-            "trace_data": Out(signed(8)),
-        })
+        }
+        if trace:
+            ports |= {"trace_valid": Out(1), "trace_layer": Out(1), "trace_address": Out(6),
+                      "trace_data": Out(signed(8))}
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
@@ -77,8 +89,10 @@ class StandInTop(wiring.Component):
         weights = Array(Array(int(w) for w in row) for row in _DENSE)
         wrong_tlast = self.s_axis_tlast != (count == 11)
         m.d.sync += self.frame_error.eq(0)
-        m.d.comb += [self.trace_valid.eq(write.en & self.busy), self.trace_layer.eq(self.layer),
-                     self.trace_address.eq(write.addr), self.trace_data.eq(write.data)]
+        if self.trace:
+            m.d.comb += [self.trace_valid.eq(write.en & self.busy),
+                         self.trace_layer.eq(self.layer), self.trace_address.eq(write.addr),
+                         self.trace_data.eq(write.data)]
         with m.FSM():
             with m.State("LOAD"):
                 m.d.comb += [self.s_axis_tready.eq(1), write.addr.eq(count),
@@ -164,10 +178,11 @@ class StandIn:
     """What `nmahw.design.Design` offers, around `StandInTop`."""
 
     fault: str | None = None
-    arithmetic_name: str = "none"
+    arithmetic: _Arithmetic = _Arithmetic()
     rows: int = 1
     columns: int = 1
     program: _Program = _Program()
+    schedule: _Schedule = _Schedule()
 
     @property
     def network(self) -> Network:
@@ -175,17 +190,13 @@ class StandIn:
 
     @property
     def cycles_per_image(self) -> int:
-        return sum(item.cycles for item in self.program.passes)
+        return sum(self.schedule.cycles_by_pass)
 
-    @cached_property
-    def _rtlil(self) -> str:
-        return rtlil.convert(StandInTop(self.fault), name="nmahw_top", emit_src=False)
+    def rtlil(self, pins: str = "axis", trace: bool = False) -> str:
+        return rtlil.convert(self.create(trace), name="nmahw_top", emit_src=False)
 
-    def rtlil(self) -> str:
-        return self._rtlil
-
-    def create(self) -> StandInTop:
-        return StandInTop(self.fault)
+    def create(self, trace: bool = False) -> StandInTop:
+        return StandInTop(self.fault, trace)
 
 
 def standin_images(count: int, seed: int = 1) -> np.ndarray:
