@@ -81,7 +81,8 @@ def load_images(path: str | os.PathLike, split: str = "test") -> Images:
         raise UsageError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because np.load leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             keys = archive.files
             x_key, y_key = next(((x, y) for x, y in ((f"x_{split}", f"y_{split}"), ("x", "y"))
                                  if x in keys), (None, None))

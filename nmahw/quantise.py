@@ -19,7 +19,7 @@ __all__ = ["quantise", "WEIGHT_BITS", "ACTIVATION_BITS"]
 #: Widths that weights can have.
 WEIGHT_BITS = range(2, 17)
 #: Widths that activations can have.
-ACTIVATION_BITS = range(1, 17)
+ACTIVATION_BITS = range(2, 17)
 
 
 def quantise(network: FloatNetwork, images: np.ndarray,
@@ -36,7 +36,7 @@ def quantise(network: FloatNetwork, images: np.ndarray,
     weight_bits : int or sequence of int
         Width of the signed weights, 2..16; one for all or one per layer with weights.
     activation_bits : int or sequence of int
-        Width of what enters each layer with weights, 1..16 (unsigned behind a ReLU).
+        Width of what enters each layer with weights, 2..16 (unsigned behind a ReLU).
     title : str, optional
         Title of the result; that of `network` with the widths when left out.
     metadata : mapping of str to str, optional
@@ -63,10 +63,10 @@ def quantise(network: FloatNetwork, images: np.ndarray,
         raise ModelError("calibration images must be at least one, not none")
     real = images.astype(np.float32) * np.float32(network.input_scale)
     signal = Signal(real, images, network.input_scale, network.input_format)
-    for layer in before:
-        if not (isinstance(layer, FloatReLU) and not signal.format.signed):
-            signal = signal.through_both(layer)
     signal = quantise_input(signal, activation_bits[0])
+    for layer in before:
+        if signal.format.signed or not isinstance(layer, FloatReLU):
+            signal = signal.through_both(layer)
     for index, stage in enumerate(stages):
         out_bits = activation_bits[min(index + 1, len(stages) - 1)]
         signal = quantise_stage(stage, signal, weight_bits[index], out_bits)

@@ -44,10 +44,20 @@ class Moments:
     mean_quantised: np.ndarray
     mean_real: np.ndarray
 
+    def ridge(self, fraction: float) -> np.ndarray:
+        """Multiple of the identity that is `fraction` of the mean variance.
+
+        A little of the mean square is added: data that hardly vary leave rounding errors in
+        the moments, which must not make their sum with the ridge indefinite.
+        """
+        variance = np.trace(self.quantised)
+        square = variance + self.mean_quantised @ self.mean_quantised
+        ridge = (fraction * max(variance, 0.0) + 1e-6 * square) / len(self.quantised)
+        return (ridge or 1.0) * np.eye(len(self.quantised))
+
     def target(self, weights: np.ndarray) -> np.ndarray:
         """Real weights (K, N) that best give ``X @ weights`` from quantised operands."""
-        ridge = _TARGET_RIDGE * np.trace(self.quantised) / len(self.quantised)
-        ridge = (ridge or 1.0) * np.eye(len(self.quantised))
+        ridge = self.ridge(_TARGET_RIDGE)
         return np.linalg.solve(self.quantised + ridge, (self.mixed + ridge) @ weights)
 
     def error(self, difference: np.ndarray) -> float:
@@ -70,10 +80,8 @@ def round_weights(target: np.ndarray, moments: Moments, limit: int) -> np.ndarra
     -------
     int64 array (K, N)
     """
-    hessian = moments.quantised
+    hessian = moments.quantised + moments.ridge(_ROUND_RIDGE)
     size = len(hessian)
-    ridge = _ROUND_RIDGE * np.trace(hessian) / size or 1.0
-    hessian = hessian + ridge * np.eye(size)
     # Inputs with the most energy first: their errors have the most others to go to.
     order = np.argsort(-np.diag(hessian), kind="stable")
     ordered = hessian[np.ix_(order, order)]

@@ -35,12 +35,16 @@ class ImportOptions:
         Real value of one step of the integer input codes.
     input_range : (int, int), optional
         Smallest and largest input code.
+    input_offset : float, optional
+        Real value of input code 0, when inputs were normalised to another mean; it is folded
+        into the first layer's bias.
     """
 
     architecture: str | None = None
     input_shape: tuple[int, ...] | None = None
     input_scale: float | None = None
     input_range: tuple[int, int] | None = None
+    input_offset: float | None = None
 
     def input_format(self, default_shape: tuple[int, ...] | None) -> tuple[TensorFormat, float]:
         """Format and scale of the input, with what nobody said filled in.
@@ -101,14 +105,15 @@ FRONTENDS: Registry[FrontEnd] = Registry(__name__, FrontEnd, "front end")
 def read_float_model(path: str | os.PathLike, architecture: str | None = None,
                      input_shape: Sequence[int] | None = None,
                      input_scale: float | None = None,
-                     input_range: Sequence[int] | None = None) -> FloatNetwork:
+                     input_range: Sequence[int] | None = None,
+                     input_offset: float | None = None) -> FloatNetwork:
     """Read a trained model, by the front end that takes its suffix.
 
     Parameters
     ----------
     path : path
         Model file.
-    architecture, input_shape, input_scale, input_range
+    architecture, input_shape, input_scale, input_range, input_offset
         See `ImportOptions`; each stands above what the file says.
 
     Raises
@@ -129,7 +134,7 @@ def read_float_model(path: str | os.PathLike, architecture: str | None = None,
         raise UsageError(f"input range must be two integers, not {len(input_range)}")
     options = ImportOptions(architecture,
                             None if input_shape is None else tuple(input_shape), input_scale,
-                            None if input_range is None else tuple(input_range))
+                            None if input_range is None else tuple(input_range), input_offset)
     try:
         return front_end().read(path, options)
     except (ModelError, UsageError) as error:

@@ -16,7 +16,7 @@ from ..floatnet import (
     FloatMaxPool,
     FloatReLU,
 )
-from ._folding import Affine, batch_norm, fold
+from ._folding import Affine, batch_norm, fold, input_offset
 
 __all__ = ["build_layers", "tensor_names"]
 
@@ -97,9 +97,9 @@ _KINDS = {
 }
 
 
-def build_layers(text: str, arrays: Mapping[str, np.ndarray], input_shape: tuple[int, ...]
-                 ) -> tuple[FloatLayer, ...]:
-    """Float layers of an architecture text, batch norm folded.
+def build_layers(text: str, arrays: Mapping[str, np.ndarray], input_shape: tuple[int, ...],
+                 offset: float | None = None) -> tuple[FloatLayer, ...]:
+    """Float layers of an architecture text, batch norm and the input's offset folded.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def build_layers(text: str, arrays: Mapping[str, np.ndarray], input_shape: tuple
         The text or an array it needs is wrong; the message names the step.
     """
     reader = _Reader(text, arrays)
-    layers: list[FloatLayer | Affine] = []
+    layers: list[FloatLayer | Affine] = [*input_offset(offset)]
     for part, kind, subject, raw in reader.steps:
         wants, options = _KINDS[kind]
         if (subject is None) != (wants is None):

@@ -22,7 +22,7 @@ from ..floatnet import (
     check_finite,
 )
 
-__all__ = ["Affine", "batch_norm", "fold"]
+__all__ = ["Affine", "batch_norm", "input_offset", "fold"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +71,14 @@ def batch_norm(label: str, weight: np.ndarray, bias: np.ndarray, mean: np.ndarra
                          f"{spread.min():g}")
     scale = parts["weight"] / np.sqrt(spread)
     return Affine(scale, parts["bias"] - parts["running mean"] * scale, f"batch norm {label}")
+
+
+def input_offset(offset: float | None) -> tuple[Affine, ...]:
+    """The step that adds the real value of input code 0; none when that is zero."""
+    if not offset:
+        return ()
+    value = check_finite(np.array([offset]), "input offset", 1).astype(np.float64)
+    return (Affine(np.ones(1), value, "the input offset"),)
 
 
 def fold(steps: Sequence[FloatLayer | Affine], input_shape: tuple[int, ...]

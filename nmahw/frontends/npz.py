@@ -26,10 +26,11 @@ Entries
     Tensors of the layer ``NAME``, as PyTorch lays them out; also found as ``NAME_weight``,
     ``NAME_w`` or ``wNAME`` (and so on). A bias may be left out. Batch norm also wants
     ``NAME.running_mean`` and ``NAME.running_var``.
-``input_shape``, ``input_scale``, ``input_range``
+``input_shape``, ``input_scale``, ``input_range``, ``input_offset``
     Shape of one input (channels, height, width) or (features,); real value of one step of the
     integer input codes (1/255 when left out); smallest and largest code (0 and 1/scale when
-    left out). Other entries are ignored.
+    left out); real value of code 0 (0 when left out; the first layer must be unpadded
+    otherwise). Other entries are ignored.
 
 Without an architecture
 -----------------------
@@ -74,14 +75,16 @@ class NpzFrontEnd(FrontEnd):
         if options.architecture is not None:
             shape = _first_features(options.architecture, arrays)
             input_format, scale = options.input_format(shape)
-            layers = build_layers(options.architecture, arrays, input_format.shape)
+            layers = build_layers(options.architecture, arrays, input_format.shape,
+                                  options.input_offset)
             return FloatNetwork(input_format, scale, layers, path.stem)
         return _by_convention(arrays, options, path.stem)
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because np.load leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ModelError(f"{path} must be an .npz archive, not a single array")
             return {name: archive[name] for name in archive.files}
@@ -102,15 +105,16 @@ def _complete(options: ImportOptions, arrays: dict[str, np.ndarray]) -> ImportOp
         item = text.reshape(-1)[0]
         found["architecture"] = item.decode(errors="replace") if isinstance(item, bytes) \
             else str(item)
-    for name, dimensions in (("input_shape", 1), ("input_scale", 0), ("input_range", 1)):
+    for name, dimensions in (("input_shape", 1), ("input_scale", 0), ("input_range", 1),
+                             ("input_offset", 0)):
         if getattr(options, name) is None and name in arrays:
             value = arrays[name]
             kinds = "iu" if dimensions else "iuf"
             if value.dtype.kind not in kinds or value.ndim != dimensions or \
                     (name == "input_range" and value.size != 2):
                 raise ModelError(f"entry {name!r} must be "
-                                 + {"input_shape": "a list of integers", "input_scale": "a number",
-                                    "input_range": "two integers"}[name]
+                                 + {"input_shape": "a list of integers",
+                                    "input_range": "two integers"}.get(name, "a number")
                                  + f", not {value.dtype} of shape {value.shape}")
             found[name] = tuple(value.tolist()) if dimensions else float(value)
     return replace(options, **found)
@@ -148,7 +152,7 @@ def _by_convention(arrays: dict[str, np.ndarray], options: ImportOptions, title:
     for same in itertools.product((False, True), repeat=convolutions):
         try:
             text = _conventional_text(list(zip(labels, weights.values(), strict=True)), same)
-            layers = build_layers(text, arrays, input_format.shape)
+            layers = build_layers(text, arrays, input_format.shape, options.input_offset)
             networks.append(FloatNetwork(input_format, scale, layers, title))
         except ModelError as error:
             problem = error
