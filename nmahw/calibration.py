@@ -94,8 +94,9 @@ class Signal:
     @property
     def error(self) -> float:
         """Mean square difference of the two networks."""
-        difference = self.codes.astype(np.float32) * np.float32(self.scale) - self.real
-        return float(np.mean(np.square(difference), dtype=np.float64))
+        # In code steps, where squares of float32 neither overflow nor vanish.
+        difference = self.codes.astype(np.float32) - self.real / np.float32(self.scale)
+        return float(np.mean(np.square(difference), dtype=np.float64)) * self.scale**2
 
 
 def _compute(layer: FloatLayer, x: np.ndarray) -> np.ndarray:
@@ -132,33 +133,30 @@ def _limits(bits: int, signed: bool) -> tuple[int, int]:
     return (1 - 2**(bits - 1), 2**(bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
-def quantise_input(signal: Signal, bits: int, offset: int = 0) -> Signal:
-    """Narrow the input's codes to `bits`, when they are wider.
-
-    Parameters
-    ----------
-    signal : Signal
-    bits : int
-    offset : int
-        Added to the shift of least error.
-    """
+def quantise_input(signal: Signal, bits: int) -> Signal:
+    """Narrow the input's codes to `bits`, when they are wider, by the shift of least error."""
     if signal.format.bits <= bits:
         return signal
     low, high = _limits(bits, signal.format.signed)
     widest = signal.format.bits - bits
     candidates = [signal.through(Requantise(shift, low, high), signal.scale * 2.0**shift)
                   for shift in range(max(widest - 2, 0), widest + 1)]
-    best = min(range(len(candidates)), key=lambda i: candidates[i].error)
-    return candidates[min(max(best + offset, 0), len(candidates) - 1)]
+    return min(candidates, key=lambda candidate: candidate.error)
 
 
 def _moments(matrix: FloatConv2d | FloatDense, signal: Signal) -> Moments:
     size = matrix.matrix.shape[0]
     quantised, mixed = np.zeros((size, size)), np.zeros((size, size))
     sum_quantised, sum_real, count = np.zeros(size), np.zeros(size), 0
+    origin_quantised = origin_real = None
     for i in range(0, len(signal.codes), _BATCH):
-        q = matrix.columns(signal.codes[i:i + _BATCH]) * np.float32(signal.scale)
-        x = matrix.columns(signal.real[i:i + _BATCH])
+        # In code steps, whose squares float32 holds whatever the scale.
+        q = matrix.columns(signal.codes[i:i + _BATCH])
+        x = matrix.columns(signal.real[i:i + _BATCH]) / np.float32(signal.scale)
+        if origin_quantised is None:
+            # Moments about a point near the mean, so that little cancels in the covariance.
+            origin_quantised, origin_real = q.mean(axis=0), x.mean(axis=0)
+        q, x = q - origin_quantised, x - origin_real
         quantised += q.T @ q
         mixed += q.T @ x
         sum_quantised += q.sum(axis=0, dtype=np.float64)
@@ -167,29 +165,27 @@ def _moments(matrix: FloatConv2d | FloatDense, signal: Signal) -> Moments:
     mean_quantised, mean_real = sum_quantised / count, sum_real / count
     return Moments(quantised / count - np.outer(mean_quantised, mean_quantised),
                    mixed / count - np.outer(mean_quantised, mean_real),
-                   mean_quantised, mean_real)
+                   mean_quantised + origin_quantised, mean_real + origin_real)
 
 
-def _choose_weights(matrix: FloatConv2d | FloatDense, moments: Moments, bits: int, offset: int
+def _choose_weights(matrix: FloatConv2d | FloatDense, moments: Moments, bits: int
                     ) -> tuple[np.ndarray, int]:
     """Integer weights (K, N) and the exponent of their scale."""
     limit = 2**(bits - 1) - 1
-    weights = matrix.matrix.astype(np.float64)
-    target = moments.target(weights)
+    target = moments.target(matrix.matrix.astype(np.float64))
     largest = float(np.abs(target).max()) or 1.0
     # The finest scale at which nothing is cut off, and finer ones that cut off outliers.
     whole = int(np.floor(np.log2(limit / largest)))
-    rounded = {e: round_weights(target * 2.0**e, moments, limit)
-               for e in range(whole, whole + 3)}
-    best = min(rounded, key=lambda e: moments.error(rounded[e] * 2.0**-e - target))
-    exponent = best + offset
-    if exponent not in rounded:
-        rounded[exponent] = round_weights(target * 2.0**exponent, moments, limit)
-    return rounded[exponent], exponent
+
+    def error(exponent: int) -> float:
+        rounded = round_weights(target * 2.0**exponent, moments, limit, polish=False)
+        return moments.error(rounded * 2.0**-exponent - target)
+
+    exponent = min(range(whole, whole + 3), key=error)
+    return round_weights(target * 2.0**exponent, moments, limit), exponent
 
 
-def quantise_stage(stage: Stage, signal: Signal, weight_bits: int, out_bits: int,
-                   weight_offset: int = 0, shift_offset: int = 0) -> Signal:
+def quantise_stage(stage: Stage, signal: Signal, weight_bits: int, out_bits: int) -> Signal:
     """The signal behind one stage, with the chosen integer layers added.
 
     Parameters
@@ -202,17 +198,15 @@ def quantise_stage(stage: Stage, signal: Signal, weight_bits: int, out_bits: int
     out_bits : int
         Width of the codes the stage gives (unsigned behind a ReLU); unused in a last stage
         that has no pooling.
-    weight_offset, shift_offset : int
-        Added to the weight exponent and the requantise shift of least error.
     """
     matrix = stage.matrix
     moments = _moments(matrix, signal)
-    weights, exponent = _choose_weights(matrix, moments, weight_bits, weight_offset)
+    weights, exponent = _choose_weights(matrix, moments, weight_bits)
     scale = signal.scale * 2.0**-exponent
     # A constant output error, whatever its cause, is the bias's to correct.
     mean_error = (moments.mean_real @ matrix.matrix
                   - moments.mean_quantised @ weights * 2.0**-exponent)
-    bias = np.rint((matrix.bias + mean_error) / scale)
+    bias = np.rint((matrix.bias + mean_error * signal.scale) / scale)
     if np.abs(bias).max() >= 2**52:
         raise ModelError(f"{matrix.name} {matrix.label}: bias must be less than 2^52 steps of "
                          f"the accumulator, not {np.abs(bias).max():.3g}: its weights are too "
@@ -224,26 +218,23 @@ def quantise_stage(stage: Stage, signal: Signal, weight_bits: int, out_bits: int
         signal = replace(signal.through(ReLU()), real=np.maximum(signal.real, 0))
     pooled = any(isinstance(layer, (FloatMaxPool, FloatAveragePool)) for layer in stage.tail)
     if not stage.last or pooled:
-        return _requantise(signal, stage.tail, out_bits, shift_offset)
+        return _requantise(signal, stage.tail, out_bits)
     for layer in stage.tail:
         signal = signal.through_both(layer)
     return signal
 
 
-def _requantise(signal: Signal, tail: tuple[FloatLayer, ...], bits: int, offset: int) -> Signal:
+def _requantise(signal: Signal, tail: tuple[FloatLayer, ...], bits: int) -> Signal:
+    """The signal narrowed to `bits`, behind `tail`, by the shift of least error there."""
     low, high = _limits(bits, signal.format.signed)
     reached = max(int(signal.codes.max()), -int(signal.codes.min()), 1)
-    whole = max((reached // (high + 1)).bit_length(), 0)
-    candidates = {}
-
-    def at(shift: int) -> Signal:
-        if shift not in candidates:
-            result = signal.through(Requantise(shift, low, high), signal.scale * 2.0**shift)
-            for layer in tail:
-                result = result.through_both(layer)
-            candidates[shift] = result
-        return candidates[shift]
-
-    shifts = range(max(whole - 3, 0), min(whole, _MAX_SHIFT) + 1)
-    best = min(shifts, key=lambda shift: at(shift).error)
-    return at(min(max(best + offset, 0), _MAX_SHIFT))
+    # The largest shift worth a try cuts nothing off, smaller ones cut off outliers.
+    whole = min((reached // (high + 1)).bit_length(), _MAX_SHIFT)
+    best, least = signal, np.inf
+    for shift in range(max(whole - 3, 0), whole + 1):
+        candidate = signal.through(Requantise(shift, low, high), signal.scale * 2.0**shift)
+        for layer in tail:
+            candidate = candidate.through_both(layer)
+        if (error := candidate.error) < least:
+            best, least = candidate, error
+    return best

@@ -32,7 +32,8 @@ def quantise(network: FloatNetwork, images: np.ndarray,
     network : FloatNetwork
     images : integer array (batch, *input shape)
         Calibration inputs (codes, as the network will get them); some hundred to two thousand
-        of the *training* set. The result depends on nothing else and is deterministic.
+        of the *training* set. Nothing is random: the result is the same wherever floating-point
+        matrix products round alike.
     weight_bits : int or sequence of int
         Width of the signed weights, 2..16; one for all or one per layer with weights.
     activation_bits : int or sequence of int

@@ -8,7 +8,8 @@ two matrices of moments, ``Q^T Q`` and ``Q^T X`` (centred: a constant error goes
 2. Round one input at a time, spreading each rounding error over the inputs not yet rounded
    (optimal brain surgeon: Hassibi and Stork 1993; order and Cholesky form of GPTQ, Frantar et
    al., ICLR 2023).
-3. Polish: move single integers while that lowers the output error (coordinate descent).
+3. Polish: move single integers while that lowers the output error (coordinate descent), from
+   there and from plain rounding.
 """
 
 from dataclasses import dataclass
@@ -32,9 +33,10 @@ class Moments:
     Attributes
     ----------
     quantised : float64 array (K, K)
-        Covariance of the operands the integer network sees, in real units.
+        Covariance of the operands the integer network sees, in steps of their code.
     mixed : float64 array (K, K)
-        Covariance between those (rows) and the float network's operands (columns).
+        Covariance between those (rows) and the float network's operands (columns), in the
+        same steps.
     mean_quantised, mean_real : float64 array (K,)
         Means of both.
     """
@@ -65,7 +67,8 @@ class Moments:
         return float(np.einsum("kn,kn->", difference, self.quantised @ difference))
 
 
-def round_weights(target: np.ndarray, moments: Moments, limit: int) -> np.ndarray:
+def round_weights(target: np.ndarray, moments: Moments, limit: int, polish: bool = True
+                  ) -> np.ndarray:
     """Integers of -`limit` .. `limit` whose outputs are close to those of `target`.
 
     Parameters
@@ -75,6 +78,8 @@ def round_weights(target: np.ndarray, moments: Moments, limit: int) -> np.ndarra
     moments : Moments
     limit : int
         Largest magnitude.
+    polish : bool
+        Whether to take the third step, too; it takes most of the time.
 
     Returns
     -------
@@ -92,7 +97,15 @@ def round_weights(target: np.ndarray, moments: Moments, limit: int) -> np.ndarra
         rounded[k] = np.clip(np.rint(pending[k]), -limit, limit)
         error = (pending[k] - rounded[k]) / upper[k, k]
         pending[k + 1:] -= np.outer(upper[k, k + 1:], error)
-    return _polish(rounded, target[order], ordered, limit)[np.argsort(order)].astype(np.int64)
+    if not polish:
+        return rounded[np.argsort(order)].astype(np.int64)
+    nearest = np.clip(np.rint(target[order]), -limit, limit)
+    # Both are local optima once polished; take the better one for each output.
+    starts = [_polish(start, target[order], ordered, limit) for start in (rounded, nearest)]
+    errors = [np.einsum("kn,kn->n", start - target[order], ordered @ (start - target[order]))
+              for start in starts]
+    best = np.where(errors[1] < errors[0], starts[1], starts[0])
+    return best[np.argsort(order)].astype(np.int64)
 
 
 def _polish(rounded: np.ndarray, target: np.ndarray, hessian: np.ndarray, limit: int

@@ -81,7 +81,8 @@ GRAPHS = {
     "gemm_alpha_beta": lambda: Graph(7).add("Gemm", weights(7, 4), weights(1, 4), alpha=0.5,
                                             beta=2.0).add("Relu"),
     "gemm_scalar_bias": lambda: Graph(7).add("Gemm", weights(7, 4), np.float32(0.25)),
-    "image_perceptron": lambda: Graph(1, 4, 4).add("Flatten", axis=-3).add("MatMul", weights(16, 3)),
+    "image_perceptron": lambda: Graph(1, 4, 4).add("Flatten", axis=-3)
+    .add("MatMul", weights(16, 3)),
     "plain_image_perceptron": lambda: Graph(4, 5).add("Flatten")
     .add("MatMul", weights(20, 3)),
     "rows_to_image": lambda: Graph(36).add("Reshape", np.array([-1, 1, 6, 6]))
