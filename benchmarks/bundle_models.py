@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from trained import CALIBRATION_IMAGES, SHARED, TRAINED
+from trained import SHARED, TRAINED
 
 from nmahw.errors import NmahwError
 from nmahw.files import write_atomically
@@ -30,17 +30,18 @@ def bundle(shared: Path, out: Path) -> None:
     print(write_atomically(out / "mnist-sample.npz", buffer.getvalue()))
     for trained in TRAINED:
         network, test = trained.network(shared), trained.data(shared, "test")
+        calibration = trained.calibration(shared)
         float_accuracy = test.accuracy(network.classify(test.x))
         for bits in BITS:
             settings = dict(weight_bits=bits, activation_bits=bits)
-            quantised = quantise(network, trained.calibration(shared), **settings)
+            quantised = quantise(network, calibration, **settings)
             accuracy = test.accuracy(quantised.classify(test.x))
             quantised = quantise(
-                network, trained.calibration(shared), **settings,
+                network, calibration, **settings,
                 title=f"{trained.title} W{bits}A{bits}", metadata={
                     "source": trained.file, "sample": trained.sample,
                     "architecture": trained.architecture,
-                    "calibration": f"first {CALIBRATION_IMAGES} training images at most",
+                    "calibration": f"first {len(calibration)} training images",
                     "test_images": str(len(test)),
                     "accuracy": f"{accuracy:.4f}", "float_accuracy": f"{float_accuracy:.4f}",
                     "command": "python benchmarks/bundle_models.py"})
