@@ -59,7 +59,8 @@ def main() -> None:
                       f"{row['float_accuracy']:.2%}", f"{row['accuracy']:.2%}",
                       f"{100 * change:+.2f}", f"{row['test_images']:,}",
                       f"{row['quantise_s']:.1f}", f"{row['predict_s']:.1f}")
-    Console().print(table)
+    # A pipe's 80 columns would break the names.
+    Console(width=max(Console().width, 110)).print(table)
     if arguments.json:
         print(write_atomically(arguments.json, json.dumps(rows, indent=2) + "\n"))
 
