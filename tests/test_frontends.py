@@ -439,6 +439,24 @@ def test_npz_truncated_or_foreign_is_one_model_error(tmp_path):
             read_float_model(path)
 
 
+@pytest.mark.parametrize("options, message", [
+    ({"input_shape": (1, "a")}, "a tensor's shape must be"),
+    ({"input_shape": ()}, "a tensor's shape must be"),
+    ({"input_scale": "x"}, "input scale must be a number .*, not 'x'"),
+    ({"input_scale": 0}, "input scale must be a number .*, not 0"),
+    ({"input_scale": 1e-9}, "input range must be .*: give the input range"),
+    ({"input_range": ("a", 9)}, "input range must be two integers"),
+    ({"input_range": (0, float("nan"))}, "input range must be two integers"),
+    ({"input_range": (0, 2.5)}, "input range must be two integers"),
+    ({"input_offset": "q"}, "input offset must be a number .*, not 'q'"),
+    ({"input_offset": float("inf")}, "input offset must be a number .*, not inf"),
+])
+def test_option_refusals(options, message, tmp_path):
+    np.savez(tmp_path / "m.npz", w1=weights(4, 9), b1=weights(4))
+    with pytest.raises(ModelError, match=message):
+        read_float_model(tmp_path / "m.npz", **options)
+
+
 def test_a_quantised_network_is_not_imported_again(tmp_path):
     np.savez(tmp_path / "m.npz", network=np.array("{}"))
     with pytest.raises(UsageError, match="quantised already"):

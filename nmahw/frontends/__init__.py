@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from ..errors import ModelError, UsageError
 from ..floatnet import FloatNetwork
 from ..registry import Registry
@@ -62,17 +64,26 @@ class ImportOptions:
             raise ModelError("the input shape must be given (channels, height, width), because "
                              "the file does not tell it: say for example 1x28x28")
         scale = 1 / 255 if self.input_scale is None else self.input_scale
-        if isinstance(scale, bool) or not isinstance(scale, (int, float)) \
-                or not 2.0**-30 <= scale <= 2.0**30:
+        if not _is_real(scale) or not 2.0**-30 <= scale <= 2.0**30:
             raise ModelError(f"input scale must be a number of 2^-30..2^30, the real value of one "
                              f"input code, not {scale!r}")
         low, high = (0, max(round(1 / scale), 1)) if self.input_range is None \
             else self.input_range
-        if not -2**16 < low < high < 2**16:
+        if not _is_real(low) or not _is_real(high) or int(low) != low or int(high) != high \
+                or not -2**16 < low < high < 2**16:
             raise ModelError(f"input range must be two integers low < high below 2^16 in "
                              f"magnitude, not {low}..{high}"
                              + (": give the input range" if self.input_range is None else ""))
+        if self.input_offset is not None and (
+                not _is_real(self.input_offset) or abs(self.input_offset) > 2.0**30):
+            raise ModelError(f"input offset must be a number of -2^30..2^30, the real value of "
+                             f"input code 0, not {self.input_offset!r}")
         return TensorFormat(tuple(shape), int(low), int(high)), float(scale)
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) \
+        and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 class FrontEnd(ABC):
