@@ -94,11 +94,7 @@ class Design:
 
     @property
     def cycles_per_image(self) -> int:
-        """Clock cycles from one image to the next when both streams never pause.
-
-        Each pass and the cycle in which the sequencer looks for the next; or the time the
-        elements need to come in, when that is longer.
-        """
+        """Clock cycles from one image to the next when neither stream pauses."""
         return self.schedule.image_cycles
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -151,8 +147,8 @@ def _check_widths(program: Program, kind: type[Arithmetic]) -> None:
         operand_bits = bits_for_range(min(low, 0), max(high, 0))
         if operand_bits > kind.activation_bits[1]:
             raise ModelError(f"layer {p.title}: {kind.name} takes activations of at most "
-                             f"{kind.activation_bits[1]} bits, not {operand_bits}; put a requantise "
-                             f"layer before it")
+                             f"{kind.activation_bits[1]} bits, not {operand_bits}; put a "
+                             f"requantise layer before it")
         weight_bits = bits_for_range(min(int(p.weights.min()), 0), max(int(p.weights.max()), 0))
         if weight_bits > kind.weight_bits[1]:
             raise ModelError(f"layer {p.title}: {kind.name} takes weights of at most "

@@ -216,7 +216,7 @@ class Network:
         """
         path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 if not isinstance(archive, np.lib.npyio.NpzFile) or "network" not in archive:
                     raise ModelError(f"{path} must be a network file written by nmahw; a float "
                                      f"model has to go through 'nmahw import' first")

@@ -220,5 +220,15 @@ class Schedule:
 
     @cached_property
     def image_cycles(self) -> int:
-        """Cycles from one image to the next when neither stream pauses."""
-        return sum(self.cycles_by_pass) + len(self.passes)
+        """Cycles from one image to the next when neither stream pauses.
+
+        Whatever takes longest: the passes, each with the cycle in which the sequencer finds that
+        it may begin; the elements coming in, which give way to results being stored; the last
+        pass with its results going out, two cycles each, before the buffer is free again.
+        """
+        stored = sum(p.work.target.shape[0] * p.work.grid[0] * p.work.grid[1]
+                     for p in self.passes[:-1])
+        elements = self.program.network.input_format.size
+        results = self.program.passes[-1].target.words
+        return max(sum(self.cycles_by_pass) + len(self.passes), elements + stored,
+                   self.cycles_by_pass[-1] + 2 * results + 2)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from amaranth.hdl import Module, Shape, ShapeLike, signed, unsigned
+from amaranth.hdl import Module, Shape, ShapeLike, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -234,6 +234,16 @@ class Element(wiring.Component):
             "psum_i": In(arithmetic.psum_shape(row) if row else unsigned(1)),
             "psum_o": Out(arithmetic.psum_shape(row + 1)),
         })
+
+    def add_to_psum(self, m: Module, contribution: Value) -> None:
+        """Make `psum_o` a register of ``psum_i + contribution``.
+
+        It is not cleared by reset: what flows down before the first step is never looked at,
+        and a reset net to every element would cost routing.
+        """
+        psum = Signal(self.psum_o.shape(), reset_less=True)
+        m.d.sync += psum.eq(self.psum_i + contribution)
+        m.d.comb += self.psum_o.eq(psum)
 
 
 class RowUnit(wiring.Component):

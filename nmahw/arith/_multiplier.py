@@ -5,11 +5,11 @@ within one and the same array.
 """
 
 import numpy as np
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Shape, Signal
 
 from . import Arithmetic, Element, range_shape
 
-__all__ = ["MultiplierArithmetic"]
+__all__ = ["MultiplierArithmetic", "MultiplierElement"]
 
 
 class MultiplierArithmetic(Arithmetic):
@@ -31,14 +31,33 @@ class MultiplierArithmetic(Arithmetic):
 
 
 class MultiplierElement(Element):
-    """``psum_o = psum_i + symbol * weight``, the product registered."""
+    """``psum_o = psum_i + symbol * weight``, the product registered.
+
+    Parameters
+    ----------
+    least_bits : int
+        Operands are extended to at least this width.
+    register_operands : bool
+        Whether a register stands before the multiplier as well.
+    """
+
+    def __init__(self, arithmetic: MultiplierArithmetic, row: int, least_bits: int = 1,
+                 register_operands: bool = False):
+        self._least_bits = least_bits
+        self._register_operands = register_operands
+        super().__init__(arithmetic, row)
 
     def elaborate(self, platform):
         m = Module()
-        arithmetic = self.arithmetic
-        x = Signal(arithmetic.activation.shape)
-        w = Signal(arithmetic.weight.shape)
-        product = Signal(range_shape(*arithmetic.product_range()))
-        m.d.comb += [x.eq(self.symbol), w.eq(self.weight)]
-        m.d.sync += [product.eq(x * w), self.psum_o.eq(self.psum_i + product)]
+        operands = []
+        for name, port, operand in (("x", self.symbol, self.arithmetic.activation),
+                                    ("w", self.weight, self.arithmetic.weight)):
+            shape = Shape(max(operand.bits, self._least_bits), operand.signed)
+            signal = Signal(shape, name=name, reset_less=True)
+            domain = m.d.sync if self._register_operands else m.d.comb
+            domain += signal.eq(port.as_signed() if operand.signed else port)
+            operands.append(signal)
+        product = Signal(range_shape(*self.arithmetic.product_range()), reset_less=True)
+        m.d.sync += product.eq(operands[0] * operands[1])
+        self.add_to_psum(m, product)
         return m

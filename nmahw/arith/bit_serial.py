@@ -65,7 +65,7 @@ class BitSerialElement(Element):
         m = Module()
         gated = Signal(self.arithmetic.weight.shape)
         m.d.comb += gated.eq(Mux(self.symbol, self.weight, 0))
-        m.d.sync += self.psum_o.eq(self.psum_i + gated)
+        self.add_to_psum(m, gated)
         return m
 
 

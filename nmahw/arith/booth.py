@@ -5,10 +5,8 @@ least 4 x 4 bits; narrower operands are sign-extended to 4 bits, so that what is
 here always is.
 """
 
-from amaranth.hdl import Module, Shape, Signal
-
-from . import Element, range_shape
-from ._multiplier import MultiplierArithmetic
+from . import Element
+from ._multiplier import MultiplierArithmetic, MultiplierElement
 
 __all__ = ["Booth"]
 
@@ -25,25 +23,4 @@ class Booth(MultiplierArithmetic):
     yosys_passes = ("booth",)
 
     def create(self, row: int = 0) -> Element:
-        return BoothElement(self, row)
-
-
-class BoothElement(Element):
-    """``psum_o = psum_i + symbol * weight`` with operands and result wide enough to recode."""
-
-    def elaborate(self, platform):
-        m = Module()
-        arithmetic = self.arithmetic
-        x = Signal(_at_least(arithmetic.activation.shape))
-        w = Signal(_at_least(arithmetic.weight.shape))
-        product = Signal(range_shape(*arithmetic.product_range()))
-        m.d.comb += [
-            x.eq(self.symbol.as_signed() if arithmetic.activation.signed else self.symbol),
-            w.eq(self.weight.as_signed() if arithmetic.weight.signed else self.weight),
-        ]
-        m.d.sync += [product.eq(x * w), self.psum_o.eq(self.psum_i + product)]
-        return m
-
-
-def _at_least(shape: Shape) -> Shape:
-    return Shape(max(shape.width, _LEAST_BITS), signed=shape.signed)
+        return MultiplierElement(self, row, least_bits=_LEAST_BITS)

@@ -1,6 +1,7 @@
 """Baseline: the device's hard multiplier."""
 
-from ._multiplier import MultiplierArithmetic
+from . import Element
+from ._multiplier import MultiplierArithmetic, MultiplierElement
 
 __all__ = ["Dsp"]
 
@@ -12,3 +13,12 @@ class Dsp(MultiplierArithmetic):
     summary = "x * w in a hard multiplier"
     source = "baseline"
     hard_multiplier = True
+
+    @property
+    def latency_cycles(self) -> int:
+        return 3
+
+    def create(self, row: int = 0) -> Element:
+        # The blocks stand in a few rows of the chip: without a register on either side, the
+        # way there and back would be one path, and the baseline slower than it has to be.
+        return MultiplierElement(self, row, register_operands=True)

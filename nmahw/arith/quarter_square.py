@@ -6,9 +6,10 @@ two look-ups remain, and with q(s) = floor(s^2 / 4) integers stay integers:
 ``x w = q(x+w) - q(x-w)`` exactly, because x+w and x-w have the same parity and the two quarters
 that the floors drop cancel.
 
-Sums and differences of an a-bit and a b-bit operand together take at most 2^(max(a,b)+1) values
-in one contiguous range, so a table of that many entries, addressed by the low bits of the sum,
-serves both look-ups without taking an absolute value.
+Sums and differences of an a-bit activation and a signed b-bit weight together take at most
+2^(max(a,b)+1) values in one contiguous range, so a table of that many entries, addressed by the
+low bits of the sum, serves both look-ups without taking an absolute value. (Two unsigned
+operands may need a table twice as long.)
 """
 
 import numpy as np
@@ -38,7 +39,8 @@ class QuarterSquare(Arithmetic):
     @property
     def table_address_bits(self) -> int:
         """Binary logarithm of the number of entries."""
-        return max(self.activation.bits, self.weight.bits) + 1
+        low, high = self.argument_range
+        return (high - low).bit_length()
 
     @property
     def argument_range(self) -> tuple[int, int]:
@@ -50,7 +52,6 @@ class QuarterSquare(Arithmetic):
         """Entries by address: the quarter square of the argument with these low bits."""
         size = 1 << self.table_address_bits
         low, high = self.argument_range
-        assert high - low < size
         entries = [0] * size
         for argument in range(low, high + 1):
             entries[argument % size] = argument * argument // 4
@@ -91,11 +92,12 @@ class QuarterSquareElement(Element):
 
         x = Signal(arithmetic.activation.shape)
         w = Signal(arithmetic.weight.shape)
-        q_plus = Signal(table.shape)
-        q_minus = Signal(table.shape)
-        product = Signal(range_shape(*arithmetic.product_range()))
-        total = Signal(arithmetic.table_address_bits)
-        difference = Signal(arithmetic.table_address_bits)
+        # Registers: arguments, (the table's own,) quarter squares, product; then the psum.
+        total = Signal(arithmetic.table_address_bits, reset_less=True)
+        difference = Signal(arithmetic.table_address_bits, reset_less=True)
+        q_plus = Signal(table.shape, reset_less=True)
+        q_minus = Signal(table.shape, reset_less=True)
+        product = Signal(range_shape(*arithmetic.product_range()), reset_less=True)
         m.d.comb += [
             x.eq(self.symbol), w.eq(self.weight),
             plus.addr.eq(total), minus.addr.eq(difference),
@@ -104,6 +106,6 @@ class QuarterSquareElement(Element):
             total.eq(x + w), difference.eq(x - w),
             q_plus.eq(plus.data), q_minus.eq(minus.data),
             product.eq(q_plus - q_minus),
-            self.psum_o.eq(self.psum_i + product),
         ]
+        self.add_to_psum(m, product)
         return m

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..schedule import Schedule
 from .common import delayed
+from .memory import SlicedMemory
 
 __all__ = ["Feeder"]
 
@@ -65,19 +66,18 @@ class Feeder(wiring.Component):
                 m.submodules[f"taps{lane}"] = taps = Memory(
                     shape=unsigned(max(max(offsets).bit_length(), 1)), depth=len(offsets),
                     init=offsets, attrs={"rom_style": "logic", "ram_style": "logic"})
-                m.submodules[f"activations{lane}"] = memory = Memory(
-                    shape=unsigned(arithmetic.activation.bits), depth=schedule.memory_words,
-                    init=[])
-                offset, read, write = taps.read_port(), memory.read_port(), memory.write_port()
+                m.submodules[f"activations{lane}"] = memory = SlicedMemory(
+                    arithmetic.activation.bits, schedule.memory_words)
+                offset = taps.read_port()
                 summed = Signal.like(self.address, name=f"address_lane{lane}", reset_less=True)
                 word = Signal(arithmetic.activation.bits, name=f"activation_lane{lane}",
                               reset_less=True)
                 m.d.comb += [
                     offset.en.eq(1), offset.addr.eq(tap),
-                    read.en.eq(1), read.addr.eq(summed),
-                    write.en.eq(w_en), write.addr.eq(w_addr), write.data.eq(w_data),
+                    memory.r_addr.eq(summed),
+                    memory.w_en.eq(w_en), memory.w_addr.eq(w_addr), memory.w_data.eq(w_data),
                     unit.activations[index * len(word):(index + 1) * len(word)].eq(word),
                 ]
-                m.d.sync += [summed.eq(position + offset.data), word.eq(read.data)]
+                m.d.sync += [summed.eq(position + offset.data), word.eq(memory.r_data)]
             m.d.comb += [unit.phase.eq(phase), self.symbols[row].eq(unit.symbol)]
         return m

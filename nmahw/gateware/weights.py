@@ -8,11 +8,11 @@ from functools import reduce
 
 from amaranth.hdl import Module, unsigned
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..schedule import FEED_CYCLES, Schedule
 from .common import delayed
+from .memory import SlicedMemory
 
 __all__ = ["WeightMemory"]
 
@@ -56,11 +56,10 @@ class WeightMemory(wiring.Component):
                 words = [reduce(lambda word, code: (word << bits) | int(code),
                                 reversed(codes[index, row, columns.start:columns.stop]), 0)
                          for index in range(len(codes))]
-                m.submodules[f"bank_row{row}_group{group}"] = bank = Memory(
-                    shape=unsigned(bits * len(columns)), depth=len(words), init=words)
-                port = bank.read_port()
-                word = delayed(m, port.data, 1, f"word_row{row}_group{group}")
-                m.d.comb += [port.en.eq(1), port.addr.eq(tile)]
+                m.submodules[f"bank_row{row}_group{group}"] = bank = SlicedMemory(
+                    bits * len(columns), len(words), words)
+                word = delayed(m, bank.r_data, 1, f"word_row{row}_group{group}")
+                m.d.comb += bank.r_addr.eq(tile)
                 for index, column in enumerate(columns):
                     m.d.comb += self.codes[row][column].eq(word[index * bits:(index + 1) * bits])
         return m

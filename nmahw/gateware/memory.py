@@ -1,0 +1,73 @@
+"""A memory cut into slices of bits, so that block RAMs need no multiplexer behind them.
+
+A 3,000 x 8 bit memory made of 2 K x 9 blocks ends in a multiplexer in LUTs, right behind the
+blocks' slow outputs; the same memory made of two 4 K x 4 slices does not, and takes no more
+blocks. The cut assumes 16 Kbit blocks (ECP5, Gowin); smaller ones (iCE40) are joined anyway.
+"""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Module, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["SlicedMemory"]
+
+_BLOCK_BITS = 16384
+# Blocks are widest in this shape; what is shallower gains nothing from a cut.
+_LEAST_DEPTH = 512
+
+
+class SlicedMemory(wiring.Component):
+    """One read port (a cycle of latency) and, unless `init` is given, one write port.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a word.
+    depth : int
+        Words.
+    init : sequence of int, optional
+        Contents; makes a read-only memory.
+
+    Attributes
+    ----------
+    r_addr, r_data : In, Out
+    w_en, w_addr, w_data : In
+        Only without `init`.
+    """
+
+    def __init__(self, width: int, depth: int, init: Sequence[int] | None = None):
+        self._width, self._depth, self._init = width, depth, init
+        ports = {"r_addr": In(range(max(depth, 2))), "r_data": Out(unsigned(width))}
+        if init is None:
+            ports |= {"w_en": In(1), "w_addr": In(range(max(depth, 2))),
+                      "w_data": In(unsigned(width))}
+        super().__init__(ports)
+
+    @property
+    def slice_bits(self) -> int:
+        """Width of one slice."""
+        depth = max(1 << (self._depth - 1).bit_length(), _LEAST_DEPTH)
+        # Every ninth bit is free: 512 x 36, 1024 x 18, 2048 x 9, but 4096 x 4.
+        bits = max(_BLOCK_BITS // depth, 1)
+        return bits + bits // 8
+
+    def elaborate(self, platform):
+        m = Module()
+        words = []
+        for index, low in enumerate(range(0, self._width, self.slice_bits)):
+            bits = min(self.slice_bits, self._width - low)
+            init = [(word >> low) & ((1 << bits) - 1) for word in self._init or []]
+            m.submodules[f"slice{index}"] = memory = Memory(
+                shape=unsigned(bits), depth=self._depth, init=init)
+            read = memory.read_port()
+            m.d.comb += [read.en.eq(1), read.addr.eq(self.r_addr)]
+            words.append(read.data)
+            if self._init is None:
+                write = memory.write_port()
+                m.d.comb += [write.en.eq(self.w_en), write.addr.eq(self.w_addr),
+                             write.data.eq(self.w_data[low:low + bits])]
+        m.d.comb += self.r_data.eq(Cat(words))
+        return m

@@ -1,0 +1,122 @@
+"""Drives hardware in Amaranth's simulator; used by the tests of elements and accelerators."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.hdl import Module
+from amaranth.sim import Simulator
+
+from nmahw.arith import Arithmetic
+from nmahw.design import Design
+
+
+def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int = 0) -> list[int]:
+    """Value of one step for each (activation, weight), through row unit, element, column unit."""
+    element, row_unit = arithmetic.create(row=1), arithmetic.create_row_unit()
+    column_unit = arithmetic.create_column_unit(rows=2)
+    m = Module()
+    m.submodules += [element, row_unit, column_unit]
+    m.d.comb += [element.symbol.eq(row_unit.symbol), column_unit.psum.eq(element.psum_o),
+                 element.psum_i.eq(psum)]
+    phases = arithmetic.phases(arithmetic.activation)
+    to_psum = arithmetic.row_latency_cycles + arithmetic.latency_cycles
+    to_value = to_psum + arithmetic.column_latency_cycles
+    codes = [int(c) for c in arithmetic.encode_weights(np.array([[w] for _, w in pairs]))]
+    results = []
+
+    async def bench(ctx):
+        for cycle in range(len(pairs) * phases + to_value):
+            if cycle < len(pairs) * phases:
+                index, phase = divmod(cycle, phases)
+                mask = (1 << arithmetic.activation.bits) - 1
+                ctx.set(row_unit.activations, pairs[index][0] & mask)
+                ctx.set(row_unit.phase, phases - 1 - phase)
+                ctx.set(element.weight, codes[index])
+            phase = (cycle - to_psum) % phases
+            ctx.set(column_unit.first, phase == 0)
+            ctx.set(column_unit.last, phase == phases - 1)
+            if cycle >= to_value and (cycle - to_value) % phases == phases - 1:
+                results.append(ctx.get(column_unit.value))
+            await ctx.tick()
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return results
+
+
+@dataclass
+class Run:
+    """What `run_accelerator` saw."""
+
+    outputs: list[list[int]]
+    cycles_by_pass: list[int]
+    total_cycles: int
+    frame_errors: int
+
+
+def run_accelerator(design: Design, images: np.ndarray, stall: float = 0.0, seed: int = 0,
+                    frames: list[tuple[list[int], int]] | None = None,
+                    expected: int | None = None) -> Run:
+    """Stream `images` through the accelerator in Amaranth's simulator.
+
+    Parameters
+    ----------
+    stall : float
+        Probability that either side pauses in a cycle.
+    frames : list of (elements, index of tlast or -1), optional
+        What to send instead of whole images.
+    expected : int, optional
+        Images to wait for, when fewer come out than went in.
+    """
+    rng = np.random.default_rng(seed)
+    dut = design.create()
+    width_in, width_out = len(dut.s_axis_tdata), len(dut.m_axis_tdata)
+    signed = design.network.output_format.signed
+    if frames is None:
+        frames = [([int(v) for v in image.ravel()], image.size - 1) for image in images]
+    expected = len(frames) if expected is None else expected
+    run = Run([], [0] * len(design.schedule.passes), 0, 0)
+
+    async def driver(ctx):
+        for elements, last in frames:
+            for index, value in enumerate(elements):
+                while rng.random() < stall:
+                    await ctx.tick()
+                ctx.set(dut.s_axis_tdata, value & ((1 << width_in) - 1))
+                ctx.set(dut.s_axis_tlast, int(index == last))
+                ctx.set(dut.s_axis_tvalid, 1)
+                await ctx.tick().until(dut.s_axis_tready)
+                ctx.set(dut.s_axis_tvalid, 0)
+
+    async def monitor(ctx):
+        row, held = [], None
+        limit = (expected * design.cycles_per_image * 3 + sum(len(f) for f, _ in frames) * 8
+                 + 10_000)
+        while len(run.outputs) < expected:
+            if run.total_cycles > limit:
+                raise TimeoutError("the accelerator stopped answering")
+            ready = rng.random() >= stall
+            ctx.set(dut.m_axis_tready, int(ready))
+            _, _, busy, layer, valid, value, last, error = await ctx.tick().sample(
+                dut.busy, dut.layer, dut.m_axis_tvalid, dut.m_axis_tdata, dut.m_axis_tlast,
+                dut.frame_error)
+            run.total_cycles += 1
+            run.cycles_by_pass[layer] += busy
+            run.frame_errors += error
+            if held is not None:
+                assert (valid, value, last) == (1, *held), "payload must hold until taken"
+            held = (value, last) if valid and not ready else None
+            if valid and ready:
+                row.append(value - (1 << width_out) * (signed and value >> (width_out - 1)))
+                if last:
+                    run.outputs.append(row)
+                    row = []
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(driver)
+    simulator.add_testbench(monitor)
+    simulator.run()
+    return run

@@ -1,0 +1,83 @@
+"""The accelerator in Amaranth's simulator against the golden model, and its cycle counts."""
+
+import numpy as np
+import pytest
+
+from networks import NETWORKS, random_images
+from nmahw.arith import ARITHMETICS
+from nmahw.design import Design
+from nmahw.errors import ModelError, UsageError
+from nmahw.layers.dense import Dense
+from nmahw.network import Network
+from nmahw.tensor import TensorFormat
+from rtl import run_accelerator
+
+SHAPES = [(1, 1), (3, 2), (4, 4), (2, 9), (5, 3)]
+
+
+def check(name: str, arithmetic: str, rows: int, columns: int, stall: float, count: int = 3):
+    network = NETWORKS[name]
+    design = Design.of(network, arithmetic, rows, columns)
+    images = random_images(network, count, seed=rows * 100 + columns)
+    run = run_accelerator(design, images, stall=stall, seed=columns)
+    assert run.outputs == design.predict(images).tolist()
+    assert run.frame_errors == 0
+    assert run.cycles_by_pass == [count * c for c in design.schedule.cycles_by_pass]
+    return design, run
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS.names())
+@pytest.mark.parametrize("name", NETWORKS)
+def test_equals_golden_and_closed_form(name, arithmetic):
+    shape = SHAPES[sorted(NETWORKS).index(name) % len(SHAPES)]
+    if NETWORKS[name].macs > 3000 and shape == (1, 1):
+        shape = (2, 2)
+    check(name, arithmetic, *shape, stall=0.3)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["lenet-like", "averages"])
+def test_array_shapes(name, shape):
+    check(name, "dsp", *shape, stall=0.2, count=2)
+
+
+def test_groups_of_columns_see_activations_one_after_the_other():
+    check("lenet-like", "bit_serial", 3, 19, stall=0.0, count=2)
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet-like", "one weight", "bound by its input",
+                                  "bound by its output"])
+def test_cycles_from_image_to_image(name):
+    network = NETWORKS[name]
+    design = Design.of(network, "dsp", 32 if name == "bound by its input" else 2, 2)
+    few, many = (run_accelerator(design, random_images(network, count)).total_cycles
+                 for count in (3, 8))
+    assert many - few == 5 * design.cycles_per_image
+
+
+def test_damaged_frames_are_dropped_and_the_next_image_is_whole():
+    network = NETWORKS["mlp"]
+    design = Design.of(network, "dsp", 2, 2)
+    images = random_images(network, 4, seed=5)
+    whole = [[int(v) for v in image] for image in images]
+    frames = [(whole[0], 12), (whole[1][:5], 4), (whole[1], 12), (whole[2] + [1, 2, 3], 15),
+              (whole[2], 12), (whole[3][:1], 0), (whole[3], 12)]
+    run = run_accelerator(design, images, stall=0.3, frames=frames, expected=4)
+    assert run.outputs == design.predict(images).tolist()
+    assert run.frame_errors == 3
+
+
+@pytest.mark.parametrize("rows, columns", [(0, 1), (1, 0), (65, 1), (1, 10**9), (2.0, 2)])
+def test_refuses_array_shape(rows, columns):
+    with pytest.raises(UsageError, match=r"array (rows|columns) must be an integer of 1\.\.64"):
+        Design.of(NETWORKS["mlp"], "dsp", rows, columns)
+
+
+def test_refuses_operands_too_wide_naming_the_layer():
+    network = Network(TensorFormat((3,), 0, 2**10 - 1), (Dense(np.array([[1, 2, 3]])),))
+    with pytest.raises(ModelError, match="layer 0 dense: quarter_square takes activations of at "
+                                         "most 9 bits, not 10"):
+        Design.of(network, "quarter_square", 2, 2)
+    network = Network(TensorFormat((3,), 0, 3), (Dense(np.array([[1, 2, -40000]])),))
+    with pytest.raises(ModelError, match="layer 0 dense: dsp takes weights of at most 16 bits"):
+        Design.of(network, "dsp", 2, 2)
