@@ -1,0 +1,38 @@
+"""``nmahw verilog``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._options import Arithmetic, Array, Model, read_array
+from ._terminal import show_path, tell, working
+
+EXAMPLE = "nmahw verilog lenet5-w8a8 --arith bit_serial --array 4x4 -o build --lint"
+
+
+def command(model: Model, output: Annotated[Path, typer.Option(
+                "-o", "--output", metavar="DIR", help="Folder to write to.", show_default=False)],
+            arith: Arithmetic = "quarter_square", array: Array = "8x8",
+            lint: Annotated[bool, typer.Option(
+                "--lint", help="Let Verilator judge the result.")] = False):
+    """Write an accelerator as Verilog, for people and flows without Python.
+
+    Beside it: a JSON file of ports, formats and cycle counts, a FuseSoC core file, and a C++ bench.
+    """
+    from ..bundled import load_model
+    from ..design import Design
+    from ..files import check_writable
+    from ..verilog import emit
+    from ..verilog import lint as judge
+    rows, columns = read_array(array)
+    check_writable(output / "nmahw_top.v")
+    design = Design.of(load_model(model), arith, rows, columns)
+    with working("generating Verilog"):
+        emitted = emit(design, output)
+        if lint:
+            judge(emitted.verilog)
+    for what, path in vars(emitted).items():
+        show_path(what, path)
+    if lint:
+        tell("Verilator has nothing to say against it")
