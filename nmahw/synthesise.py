@@ -6,29 +6,25 @@ under a key of RTLIL (without source locations, which change nothing), options a
 versions.
 """
 
+import gzip
 import json
 import os
 import re
 import shutil
 import statistics
-import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from .cache import Cache
 from .devices import RESOURCES, Device, FlowOptions
 from .errors import BuildError, DoesNotFit, UsageError
-from .toolchain import Cancelled, ProcessGroup, Tool, find, prewarm, run
+from .toolchain import Cancelled, find
+from .workbench import Say, Workbench
 
-__all__ = ["CriticalPath", "Netlist", "PlacedResult", "Workbench", "check_fit", "fmax_median",
-           "place_and_route", "synthesise", "utilisation_median"]
-
-T = TypeVar("T")
-Say = Callable[[str], None]
+__all__ = ["CriticalPath", "Netlist", "PlacedResult", "check_fit", "fmax_median",
+           "netlist_cells", "place_and_route", "synthesise", "utilisation_median"]
 
 _SOURCE_LINE = re.compile(r"^\s*attribute \\src .*\n", re.MULTILINE)
 _UTILISATION_LINE = re.compile(r"Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%")
@@ -36,63 +32,6 @@ _UTILISATION_LINE = re.compile(r"Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%")
 _NO_ROOM = re.compile(r"no B[Ee][Ll]s remaining|design is probably at utilisation limit|"
                       r"Unable to find (?:a )?(?:legal )?placement|[Ff]ailed to place|"
                       r"Unable to place cell|[Ff]ailed to find .*(?:location|placement)")
-
-
-@dataclass
-class Workbench:
-    """What the builds of one command share.
-
-    Attributes
-    ----------
-    cache : Cache
-    jobs : int
-        Tools that run at the same time, at least 1.
-    say : callable
-        Told what happens, one short line at a time, from any thread.
-    group : ProcessGroup
-        Ends every tool of the command.
-    """
-
-    cache: Cache = field(default_factory=Cache)
-    jobs: int = 2
-    say: Say = lambda text: None
-    group: ProcessGroup = field(default_factory=ProcessGroup)
-
-    def __post_init__(self):
-        if isinstance(self.jobs, bool) or not isinstance(self.jobs, int) or self.jobs < 1:
-            raise UsageError(f"jobs must be a positive integer, not {self.jobs!r}")
-        self._slots = threading.Semaphore(self.jobs)
-        self._warming = threading.Lock()
-
-    def run(self, tool: Tool, arguments: Sequence[str], cwd: Path, log: Path, text: str) -> str:
-        """Run one tool when one of the `jobs` slots is free; `text` says what it is for."""
-        with self._warming:
-            prewarm([tool], self.say, self.group)
-        with self._slots:
-            if not self.group.stopped:
-                self.say(text)
-            return run(tool, arguments, cwd, log, group=self.group)
-
-    def parallel(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """Results of all tasks, run in threads of their own.
-
-        The first exception is raised once what runs has ended; an interrupt ends it at once.
-        """
-        with ThreadPoolExecutor(max(1, len(tasks)), thread_name_prefix="build") as pool:
-            futures = [pool.submit(task) for task in tasks]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in futures:
-                    future.cancel()
-                wait(futures)
-            except BaseException:
-                self.group.stop()
-                raise
-        errors = [error for future in futures
-                  if not future.cancelled() and (error := future.exception())]
-        for error in sorted(errors, key=lambda error: isinstance(error, Cancelled)):
-            raise error
-        return [future.result() for future in futures]
 
 
 @dataclass(frozen=True)
@@ -158,7 +97,7 @@ class PlacedResult:
         None when no path starts and ends at the same clock.
     tool_versions : mapping of str to str
     report, log, netlist, placed_netlist : Path
-        nextpnr's JSON report, its log, what went in and what came out.
+        nextpnr's JSON report, its log, what went in and (compressed) what came out.
     """
 
     seed: int
@@ -323,6 +262,8 @@ def _place(netlist: Netlist, seed: int, bench: Workbench, label: str) -> PlacedR
                 raise
             (folder / "lacking.json").write_text(json.dumps(lacking))
             cells = {}
+        else:
+            _compress(folder / "placed.json")
         (folder / "cells.json").write_text(json.dumps(cells))
         (folder / "netlist.json").unlink()
 
@@ -343,7 +284,7 @@ def _place(netlist: Netlist, seed: int, bench: Workbench, label: str) -> PlacedR
         critical_path=_critical_path(report),
         tool_versions={"yosys": netlist.tool_version, tool.name: tool.version},
         report=entry / "report.json", log=entry / "nextpnr.log", netlist=netlist.path,
-        placed_netlist=entry / "placed.json")
+        placed_netlist=entry / "placed.json.gz")
 
 
 def _link(source: Path, target: Path) -> None:
@@ -353,8 +294,15 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+def _compress(path: Path) -> None:
+    with open(path, "rb") as source, gzip.open(f"{path}.gz", "wb", compresslevel=1) as target:
+        shutil.copyfileobj(source, target)
+    path.unlink()
+
+
 def _top(netlist: Path) -> dict:
-    modules = json.loads(netlist.read_text())["modules"]
+    data = netlist.read_bytes()
+    modules = json.loads(gzip.decompress(data) if netlist.suffix == ".gz" else data)["modules"]
     tops = [module for module in modules.values() if "top" in module.get("attributes", {})]
     return tops[0] if tops else modules["top"]
 
@@ -370,6 +318,12 @@ def _port_bits(netlist: Path) -> list[str]:
 
 def _count_cells(netlist: Path) -> dict[str, int]:
     return dict(Counter(cell["type"] for cell in _top(netlist)["cells"].values()))
+
+
+def netlist_cells(netlist: Path) -> list[tuple[str, str, str]]:
+    """Name, type and source location of every cell of a JSON netlist (compressed or not)."""
+    return [(name, cell["type"], cell.get("attributes", {}).get("src", ""))
+            for name, cell in _top(netlist)["cells"].items()]
 
 
 def _no_room(folder: Path, device: Device) -> dict[str, tuple[int, int]]:
