@@ -39,19 +39,20 @@ LINT_WAIVERS = {
     "UNUSEDSIGNAL": "bits and ports a configuration does not use stay declared",
     "WIDTHEXPAND": "Verilog extends operands to the context exactly as RTLIL does",
     "WIDTHTRUNC": "a result cut to its target's width is meant, as in RTLIL",
-    "CASEINCOMPLETE": "every signal has a default assigned before the case",
+    "CASEOVERLAP": "a select's first match wins, as in RTLIL",
     "PROCASSINIT": "a register's declaration gives its value at power-up",
 }
 
 # Wires without width (the address of a memory of one word) would become two bits in Verilog.
-# `proc` without muxes keeps if and case, which people can read.
+# Processes become assignments: an `always @*` whose inputs never change is never run by Icarus.
 _SCRIPT = """read_rtlil in.il
 delete */s:0
-proc -nomux -norom
+proc -norom
 memory_collect
+opt_clean -purge
 attrmap {remove}
 attrmap -modattr {remove}
-write_verilog -norename out.v
+write_verilog out.v
 """
 _REMOVED = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
 
@@ -153,7 +154,6 @@ def to_verilog(rtlil: str, title: str = "", cache: Cache | None = None) -> str:
     def build(folder: Path) -> None:
         (folder / "in.il").write_text(rtlil)
         (folder / "script.ys").write_text(script)
-        # Memories in modules with processes are written all the same; the warning is noise.
         run(yosys, ["-q", "-l", "yosys.log", "-s", "script.ys"], cwd=folder)
         text = (folder / "out.v").read_text() if (folder / "out.v").is_file() else ""
         if "endmodule" not in text:
