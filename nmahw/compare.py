@@ -21,8 +21,8 @@ from .synthesise import CriticalPath, fmax_median, place_and_route, utilisation_
 from .toolchain import Cancelled
 from .workbench import Workbench
 
-__all__ = ["METRICS", "REFERENCES", "SCHEMA_VERSION", "Comparison", "Row", "baseline_names",
-           "compare", "flow_options"]
+__all__ = ["LESS_IS_BETTER", "METRICS", "REFERENCES", "SCHEMA_VERSION", "Comparison", "Row",
+           "baseline_names", "compare", "flow_options"]
 
 #: Version of the JSON form.
 SCHEMA_VERSION = 1
@@ -30,8 +30,11 @@ SCHEMA_VERSION = 1
 REFERENCES: tuple[str, ...] = ("dsp", "booth")
 #: Quantities that are put in relation: attribute of `Row` to what people call it.
 METRICS: Mapping[str, str] = {
-    "lut": "LUT", "fmax_mhz": "Fmax", "images_per_s": "images/s", "macs_per_s": "MAC/s",
+    "lut": "LUT", "fmax_mhz": "Fmax", "cycles_per_image": "cycles", "images_per_s": "images/s",
     "macs_per_s_per_lut": "MAC/s per LUT"}
+
+#: Those of them that are better when smaller.
+LESS_IS_BETTER = frozenset({"lut", "cycles_per_image"})
 
 
 class DesignLike(Protocol):
@@ -100,6 +103,15 @@ class Row:
     def built(self) -> bool:
         """Whether there are figures."""
         return not self.problem
+
+    @property
+    def note(self) -> str:
+        """What has to be known to read the figures rightly; empty when nothing."""
+        if self.built and self.options and self.options.hard_multiplier \
+                and not self.resources["dsp"]:
+            return ("synthesis was free to use hard multipliers but used none (operands too "
+                    "narrow): these are products in logic cells")
+        return ""
 
     @property
     def lut(self) -> int | None:
@@ -172,7 +184,7 @@ class Comparison:
         path, certificate = row.critical_path, row.certificate
         return {
             "arithmetic": row.arithmetic, "baseline": row.is_baseline, "exact": row.exact,
-            "problem": row.problem or None,
+            "problem": row.problem or None, "note": row.note or None,
             "lacking": {name: {"needed": need, "available": has}
                         for name, (need, has) in row.lacking.items()},
             "resources": dict(row.resources),
