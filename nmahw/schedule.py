@@ -124,10 +124,12 @@ class Schedule:
             last_channels = work.channels - (channel_tiles - 1) * self.columns
             phases = self.arithmetic.phases(self.activation_operand(work))
             sum_cycles = tap_tiles * phases
+            # The pool takes a channel again three cycles later at the earliest.
+            least = 3 if work.pool.size > 1 else 1
             result.append(PassSchedule(
                 work, tap_tiles, channel_tiles, phases, last_channels,
-                idle_cycles=max(0, self.columns - sum_cycles),
-                last_idle_cycles=max(0, last_channels - sum_cycles),
+                idle_cycles=max(0, self.columns - sum_cycles, least - sum_cycles),
+                last_idle_cycles=max(0, last_channels - sum_cycles, least - sum_cycles),
                 tap_base=0 if work.is_dense else tap_rows,
                 tap_step=0 if work.is_dense else 1,
                 address_step=self.lanes if work.is_dense else 0,
@@ -185,14 +187,14 @@ class Schedule:
 
     @property
     def pool_cycles(self) -> int:
-        """Latency of the pool: 2 with averages, 1 without, 0 when no pass pools."""
+        """Latency of the pool: 3 with averages, 2 without, 0 when no pass pools."""
         pools = [p.work.pool for p in self.passes if p.work.pool.size > 1]
-        return 0 if not pools else 2 if any(p.kind == "average" for p in pools) else 1
+        return 0 if not pools else 3 if any(p.shift for p in pools) else 2
 
     @property
     def way_out_cycles(self) -> int:
         """From a sum in its holding register to its result at the end of the way out."""
-        return 2 + self.rescale_cycles("before") + self.pool_cycles + self.rescale_cycles("after")
+        return 3 + self.rescale_cycles("before") + self.pool_cycles + self.rescale_cycles("after")
 
     # Closed-form cycle counts.
 

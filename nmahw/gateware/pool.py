@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arith import range_shape
 from ..schedule import Schedule
-from .common import choose
+from .common import choose, delayed
 from .configuration import Configuration
 
 __all__ = ["PoolUnit", "pool_fields"]
@@ -54,23 +54,27 @@ class PoolUnit(wiring.Component):
         cfg = self._configuration
         shifts = sorted({p.work.pool.shift for p in self._schedule.passes})
         m.submodules.running = memory = Memory(
-            shape=self._total_shape, depth=self._schedule.columns, init=[])
-        read, write = memory.read_port(domain="comb"), memory.write_port()
+            shape=self._total_shape, depth=max(self._schedule.columns, 2), init=[])
+        read, write = memory.read_port(), memory.write_port()
+        # Read, merge, write back: a channel comes again three cycles later at the earliest.
+        value = delayed(m, self.i, 1, "value")
+        first = delayed(m, self.window_first, 1, "first")
         total = Signal(self._total_shape)
         merged = Signal(self._total_shape)
+        kept = Signal(self._total_shape, reset_less=True)
         m.d.comb += [
-            read.addr.eq(self.channel), write.addr.eq(self.channel), write.en.eq(self.valid),
-            merged.eq(Mux(cfg["pool_average"], read.data + self.i,
-                          Mux(self.i > read.data, self.i, read.data))),
-            total.eq(Mux(self.window_first, self.i + cfg["pool_half"], merged)),
-            write.data.eq(total),
+            read.en.eq(1), read.addr.eq(self.channel),
+            write.addr.eq(delayed(m, self.channel, 2, "channel")),
+            write.en.eq(delayed(m, self.valid, 2, "valid", reset=True)),
+            merged.eq(Mux(cfg["pool_average"], read.data + value,
+                          Mux(value > read.data, value, read.data))),
+            total.eq(Mux(first, value + cfg["pool_half"], merged)),
+            write.data.eq(kept),
         ]
-        if self._schedule.pool_cycles == 1:
-            m.d.sync += self.o.eq(total)
+        m.d.sync += kept.eq(total)
+        if any(shifts):
+            m.d.sync += self.o.eq(choose(m, cfg["pool_shift"], [kept >> s for s in shifts],
+                                         "mean"))
         else:
-            kept = Signal(self._total_shape)
-            m.d.sync += [
-                kept.eq(total),
-                self.o.eq(choose(m, cfg["pool_shift"], [kept >> s for s in shifts], "mean")),
-            ]
+            m.d.comb += self.o.eq(kept)
         return m

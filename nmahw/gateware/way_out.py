@@ -109,9 +109,13 @@ class WayOut(wiring.Component):
         with m.Elif(active & last_channel & tags.tile_end & tags.window_last):
             m.d.sync += tile_bias.eq(bias_address + 1)
 
+        # The bias's memory has slow outputs, hence a register behind it and beside the value.
         value = Signal(range_shape(*ranges["sum"]), reset_less=True)
         biased = Signal(range_shape(*ranges["biased"]), reset_less=True)
-        m.d.sync += [value.eq(Array(self.sums)[channel]), biased.eq(value + bias.data)]
+        m.d.sync += [
+            value.eq(Array(self.sums)[channel]),
+            biased.eq(delayed(m, value, 1, "value") + delayed(m, bias.data, 1, "bias")),
+        ]
 
         def along(signal, cycles, name, reset=False):
             return delayed(m, signal, cycles, name, reset)
@@ -126,7 +130,7 @@ class WayOut(wiring.Component):
             for name, signal in state.items():
                 state[name] = along(signal, cycles, f"{stage}_{name}", reset=name == "valid")
 
-        advance(2, "bias")
+        advance(3, "bias")
         result = biased
         result = self._rescale(m, "before", result, "biased", "before")
         advance(schedule.rescale_cycles("before"), "before")
