@@ -12,8 +12,10 @@ from amaranth.back import rtlil
 from .arith import ARITHMETICS, Arithmetic, Operand
 from .errors import ModelError, UsageError
 from .gateware.accelerator import Accelerator
+from .gateware.pins import SerialPins
+from .lowering import lower
 from .network import Network
-from .program import Program, lower
+from .program import Program
 from .schedule import Schedule
 from .tensor import bits_for_range
 
@@ -116,7 +118,6 @@ class Design:
         trace : bool
             Add the trace ports (axis only).
         """
-        from .gateware.pins import SerialPins
         if pins == "serial":
             return rtlil.convert(SerialPins(self.create()), name="top", emit_src=False)
         if pins != "axis":

@@ -1,7 +1,7 @@
 """A second golden model in plain Python integers and loops: slow, and nothing shared."""
 
-from math import floor
 from fractions import Fraction
+from math import floor
 
 
 def shape_of(x):

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from networks import NETWORKS, random_images
+
 from nmahw.arith import ARITHMETICS
 from nmahw.design import Design
 from nmahw.errors import ModelError, UsageError

@@ -1,9 +1,10 @@
 """Layers against the oracle, and what they refuse."""
 
 import numpy as np
-import pytest
-
 import oracle
+import pytest
+from networks import NETWORKS, random_images
+
 from nmahw.errors import ModelError
 from nmahw.layers import LAYERS
 from nmahw.layers.arg_max import ArgMax
@@ -15,7 +16,6 @@ from nmahw.layers.max_pool import MaxPool
 from nmahw.layers.requantise import Requantise
 from nmahw.network import Network
 from nmahw.tensor import TensorFormat
-from networks import NETWORKS, random_images
 
 EXAMPLES = [(kind.name, fmt, layer) for kind in LAYERS
             for fmt, layer in kind.examples(np.random.default_rng(3))]

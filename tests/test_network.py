@@ -7,9 +7,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from networks import NETWORKS, random_images
 
 import nmahw.network
-from networks import NETWORKS, random_images
 from nmahw.errors import EnvironmentProblem, ModelError
 from nmahw.network import Network
 from nmahw.tensor import TensorFormat, bits_for_range

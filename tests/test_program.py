@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-
 from networks import NETWORKS, random_images
+
 from nmahw.arith import ARITHMETICS
 from nmahw.bundled import load_model
 from nmahw.design import Design
 from nmahw.layers import LAYERS
+from nmahw.lowering import lower
 from nmahw.network import Network
-from nmahw.program import Rescale, lower
+from nmahw.program import Rescale
 from rtl import run_accelerator
 
 

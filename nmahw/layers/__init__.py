@@ -22,7 +22,7 @@ from ..registry import Registry
 from ..tensor import TensorFormat
 
 if TYPE_CHECKING:
-    from ..program import ProgramBuilder
+    from ..lowering import ProgramBuilder
 
 __all__ = ["Layer", "LAYERS", "integer_array", "integer_field"]
 

@@ -15,7 +15,7 @@ from ._product import smallest_int
 from ._window import pooled_shape, window_reduce
 
 if TYPE_CHECKING:
-    from ..program import ProgramBuilder
+    from ..lowering import ProgramBuilder
 
 __all__ = ["AveragePool"]
 

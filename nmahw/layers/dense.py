@@ -14,7 +14,7 @@ from . import Layer, integer_array
 from ._product import column_range, exact_matmul
 
 if TYPE_CHECKING:
-    from ..program import ProgramBuilder
+    from ..lowering import ProgramBuilder
 
 __all__ = ["Dense"]
 

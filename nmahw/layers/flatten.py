@@ -12,7 +12,7 @@ from ..tensor import TensorFormat
 from . import Layer
 
 if TYPE_CHECKING:
-    from ..program import ProgramBuilder
+    from ..lowering import ProgramBuilder
 
 __all__ = ["Flatten"]
 

@@ -13,7 +13,7 @@ from . import Layer, integer_field
 from ._window import pooled_shape, window_reduce
 
 if TYPE_CHECKING:
-    from ..program import ProgramBuilder
+    from ..lowering import ProgramBuilder
 
 __all__ = ["MaxPool"]
 
