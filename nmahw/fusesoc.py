@@ -30,17 +30,18 @@ def _files(fileset: str, names: list[str], kind: str) -> list[str]:
 
 def _lint(target: str, top: str, waivers: Mapping[str, str]) -> list[str]:
     options = ", ".join(["-Wall", *(f"-Wno-{waiver}" for waiver in waivers)])
-    return [f"  {target}:", "    default_tool: verilator", "    filesets: [rtl]",
-            "    tools:", "      verilator:", "        mode: lint-only",
-            f"        verilator_options: [{options}]", f"    toplevel: {top}"]
+    return [f"  {target}:", "    flow: lint", "    filesets: [rtl]",
+            "    flow_options:", "      tool: verilator",
+            f"      verilator_options: [{options}]", f"    toplevel: {top}"]
 
 
 def accelerator_core(top: str, title: str, inputs: int, outputs: int, passes: int,
                      waivers: Mapping[str, str]) -> str:
     """Core of one accelerator: targets ``default``, ``lint`` and ``sim``.
 
-    The simulation target builds the C++ bench; ``fusesoc run --target=sim <core>
-    --images=F --result=F`` runs it (what the files hold is told at the bench's top).
+    The simulation target builds the C++ bench and runs it with what ``--run_options`` holds,
+    e.g. ``fusesoc run --target=sim ::nmahw_top --run_options="--images=F --result=G"`` (the
+    options and what the files hold are told at the bench's top).
 
     Parameters
     ----------
@@ -51,33 +52,19 @@ def accelerator_core(top: str, title: str, inputs: int, outputs: int, passes: in
     waivers : mapping of str to str
         Verilator warnings to leave out, and why.
     """
-    parameters = []
-    for name, kind, default, what in [
-            ("images", "str", None, "input elements, 32-bit little-endian"),
-            ("result", "str", None, "file to write"),
-            ("inputs", "int", inputs, "elements of one input image"),
-            ("outputs", "int", outputs, "elements of one answer"),
-            ("passes", "int", passes, "passes of the program"),
-            ("stall-seed", "int", None, "seed of the random stalls"),
-            ("stall-in", "str", None, "probability of a stall on the input stream"),
-            ("stall-out", "str", None, "probability of a stall on the output stream")]:
-        parameters += [f"  {name}:", f"    datatype: {kind}", "    paramtype: cmdlinearg",
-                       f"    description: {json.dumps(what)}"]
-        if default is not None:
-            parameters.append(f"    default: {default}")
+    macros = {"INPUTS": inputs, "OUTPUTS": outputs, "PASSES": passes}
+    options = ["-O3", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style"]
+    for flag in ("-O2", "-std=c++20", *(f"-DNMAHW_{name}={v}" for name, v in macros.items())):
+        options += ["-CFLAGS", flag]
     return "\n".join([
-        *_head(f"nmahw_{top.removeprefix('nmahw_')}", title, waivers),
+        *_head(top, title, waivers),
         "filesets:", *_files("rtl", [f"{top}.v"], "verilogSource"),
         *_files("bench", [HARNESS_FILE.name], "cppSource"), "",
         "targets:", "  default:", "    filesets: [rtl]", f"    toplevel: {top}",
         *_lint("lint", top, waivers),
-        "  sim:", "    default_tool: verilator", "    filesets: [rtl, bench]", "    tools:",
-        "      verilator:", "        mode: cc",
-        "        verilator_options: [-O3, --no-timing, -Wno-fatal, -Wno-lint, -Wno-style, "
-        "-CFLAGS, \"-O2 -std=c++20\"]",
-        "    parameters: [images, result, inputs, outputs, passes, stall-seed, stall-in, "
-        "stall-out]",
-        f"    toplevel: {top}", "", "parameters:", *parameters]) + "\n"
+        "  sim:", "    flow: sim", "    filesets: [rtl, bench]", "    flow_options:",
+        "      tool: verilator", "      mode: cc",
+        f"      verilator_options: [{', '.join(options)}]", f"    toplevel: {top}"]) + "\n"
 
 
 def reference_core(tops: Mapping[str, str], waivers: Mapping[str, str]) -> str:

@@ -3,7 +3,8 @@
     python sim/run.py build/nmahw_top.v --network lenet5.npz [--simulator icarus] [--images 3]
 
 The side-car ``nmahw_top.json`` is looked for beside the Verilog. Exit code 0: all tests passed;
-4: a test failed; 6: a tool is missing.
+2: a wrong file or option; 4: a test failed; 5: the simulator refuses the Verilog; 6: a tool is
+missing.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nmahw.errors import EnvironmentProblem, MismatchError, NmahwError, UsageError
+from nmahw.errors import BuildError, EnvironmentProblem, MismatchError, NmahwError, UsageError
 from nmahw.network import Network
 from nmahw.toolchain import find
 from nmahw.verilog import network_sha256
@@ -68,6 +69,8 @@ def run(verilog: Path, network: Path, build: Path, simulator: str = "verilator",
     ------
     MismatchError
         A test failed.
+    BuildError
+        The simulator refuses the Verilog.
     EnvironmentProblem
         cocotb, the simulator or a compiler is missing.
     """
@@ -98,18 +101,25 @@ def run(verilog: Path, network: Path, build: Path, simulator: str = "verilator",
     runner = get_runner(simulator)
     arguments = ["-Wno-fatal", "-Wno-lint", "-Wno-style", "--no-timing"] \
         if simulator == "verilator" else ["-g2012"]
+    results = (build / "results.xml").resolve()
+    results.unlink(missing_ok=True)
     try:
         runner.build(sources=[verilog.resolve()], hdl_toplevel=top, build_dir=build / simulator,
                      build_args=arguments, timescale=("1ns", "1ps"))
-        results = runner.test(
-            test_module="bench_accelerator", hdl_toplevel=top, build_dir=build / simulator,
-            seed=seed, test_filter=tests, results_xml=str((build / "results.xml").resolve()),
-            extra_env={"NMAHW_NETWORK": str(network.resolve()),
-                       "NMAHW_SIDECAR": str(sidecar.resolve()),
-                       "NMAHW_IMAGES": str(images), "NMAHW_SEED": str(seed)})
     except RuntimeError as error:
-        raise MismatchError(f"bench must build and run: {error}") from None
-    ran, failed = get_results(results)
+        raise BuildError(f"{simulator} must compile {verilog}: {error}") from None
+    try:
+        # Some versions of the runner end the program when a test fails.
+        with contextlib.suppress(SystemExit):
+            runner.test(
+                test_module="bench_accelerator", hdl_toplevel=top, build_dir=build / simulator,
+                seed=seed, test_filter=tests, results_xml=str(results),
+                extra_env={"NMAHW_NETWORK": str(network.resolve()),
+                           "NMAHW_SIDECAR": str(sidecar.resolve()),
+                           "NMAHW_IMAGES": str(images), "NMAHW_SEED": str(seed)})
+        ran, failed = get_results(results)
+    except RuntimeError as error:
+        raise MismatchError(f"the bench must run to its end: {error}") from None
     if failed or not ran:
         raise MismatchError(f"all tests of the bench must pass, but {failed} of {ran} failed")
     print(f"{ran} tests passed")

@@ -1,7 +1,8 @@
 """A small accelerator with the real one's ports, for testing what simulates and checks it.
 
 It holds a network of two passes (a 1x1 convolution, a dense layer), written plainly with `*`.
-`fault` puts one mistake into the hardware, so that tests can show that it is found.
+A faulty one makes a mistake for images that begin with one of the values in `FAULTS`, so that
+tests can show that it is found.
 """
 
 from dataclasses import dataclass
@@ -21,10 +22,9 @@ from nmahw.layers.requantise import Requantise
 from nmahw.network import Network
 from nmahw.tensor import TensorFormat
 
-#: What can be wrong: a result written to memory, a result written only for the image whose
-#: first pixel is 15, an output, a missing tlast, no answer, one cycle too many, an unstable
-#: output while it waits.
-FAULTS = ("convolution", "convolution_15", "dense", "tlast", "hang", "cycles", "unstable")
+#: First element of an image to what goes wrong: a result written to memory, an output, a missing
+#: tlast, no answer, one cycle too many, an output that changes while it waits.
+FAULTS = {"convolution": 15, "dense": 14, "tlast": 13, "hang": 12, "cycles": 11, "unstable": 10}
 
 _CONV = np.array([[[[3]]], [[[-2]]]])
 _DENSE = np.random.default_rng(5).integers(-8, 8, (3, 24))
@@ -64,8 +64,8 @@ class _Program:
 class StandInTop(wiring.Component):
     """The hardware; see the module's text."""
 
-    def __init__(self, fault: str | None = None, trace: bool = True):
-        self.fault = fault
+    def __init__(self, faulty: bool = False, trace: bool = True):
+        self.faulty = faulty
         self.trace = trace
         ports = {
             "s_axis_tdata": In(8), "s_axis_tvalid": In(1), "s_axis_tready": Out(1),
@@ -81,10 +81,14 @@ class StandInTop(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        first = Signal(8)
+
+        def fault(name):
+            return (first == FAULTS[name]) & self.faulty
         m.submodules.memory = memory = Memory(shape=signed(8), depth=64, init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
         count, channel, output = Signal(range(24)), Signal(1), Signal(range(4))
-        first, accumulator, waited = Signal(8), Signal(signed(16)), Signal()
+        accumulator, waited = Signal(signed(16)), Signal()
         results = Array(Signal(signed(16), name=f"result{i}") for i in range(3))
         weights = Array(Array(int(w) for w in row) for row in _DENSE)
         wrong_tlast = self.s_axis_tlast != (count == 11)
@@ -116,11 +120,7 @@ class StandInTop(wiring.Component):
                 product = Mux(channel, read.data * -2, read.data * 3)
                 scaled = (product + 1) >> 1
                 clipped = Mux(scaled > 15, 15, Mux(scaled < -8, -8, scaled))
-                wrong = (channel == 1) & (count == 6)
-                if self.fault == "convolution_15":
-                    wrong &= first == 15
-                elif self.fault != "convolution":
-                    wrong = 0
+                wrong = fault("convolution") & (channel == 1) & (count == 6)
                 m.d.comb += [self.busy.eq(1), read.addr.eq(count), write.en.eq(1),
                              write.addr.eq(16 + Cat(channel, count)),
                              write.data.eq(Mux(wrong, clipped ^ 1, clipped))]
@@ -129,7 +129,9 @@ class StandInTop(wiring.Component):
                     m.d.sync += count.eq(count + 1)
                     with m.If(count == 11):
                         m.d.sync += count.eq(0)
-                        m.next = "EXTRA" if self.fault == "cycles" else "DENSE"
+                        m.next = "DENSE"
+                        with m.If(fault("cycles")):
+                            m.next = "EXTRA"
             with m.State("EXTRA"):
                 m.d.comb += self.busy.eq(1)
                 m.next = "DENSE"
@@ -143,21 +145,20 @@ class StandInTop(wiring.Component):
                 m.d.sync += [accumulator.eq(total), count.eq(count + 1)]
                 with m.If(count == 23):
                     m.d.sync += [accumulator.eq(0), count.eq(0), output.eq(output + 1)]
-                    value = total + (output == 2) if self.fault == "dense" else total
-                    m.d.sync += results[output].eq(value)
+                    wrong = fault("dense") & (output == 2)
+                    m.d.sync += results[output].eq(total + wrong)
                     with m.If(output == 2):
                         m.d.sync += output.eq(0)
-                        m.next = "HANG" if self.fault == "hang" else "SEND"
+                        m.next = "SEND"
+                        with m.If(fault("hang")):
+                            m.next = "HANG"
             with m.State("HANG"):
                 pass
             with m.State("SEND"):
-                late = (output == 2) if self.fault != "tlast" else 0
-                shown = results[output]
-                if self.fault == "unstable":
-                    shown = shown ^ waited
+                shown = results[output] ^ (waited & fault("unstable"))
                 m.d.sync += waited.eq(~self.m_axis_tready)
                 m.d.comb += [self.m_axis_tvalid.eq(1), self.m_axis_tdata.eq(shown),
-                             self.m_axis_tlast.eq(late)]
+                             self.m_axis_tlast.eq((output == 2) & ~fault("tlast"))]
                 with m.If(self.m_axis_tready):
                     m.d.sync += output.eq(output + 1)
                     with m.If(output == 2):
@@ -177,7 +178,7 @@ def standin_network() -> Network:
 class StandIn:
     """What `nmahw.design.Design` offers, around `StandInTop`."""
 
-    fault: str | None = None
+    faulty: bool = False
     arithmetic: _Arithmetic = _Arithmetic()
     rows: int = 1
     columns: int = 1
@@ -196,11 +197,13 @@ class StandIn:
         return rtlil.convert(self.create(trace), name="nmahw_top", emit_src=False)
 
     def create(self, trace: bool = False) -> StandInTop:
-        return StandInTop(self.fault, trace)
+        return StandInTop(self.faulty, trace)
 
 
-def standin_images(count: int, seed: int = 1) -> np.ndarray:
-    """Random inputs; every third begins with 15."""
-    images = np.random.default_rng(seed).integers(0, 16, (count, 1, 3, 4))
-    images[::3, 0, 0, 0] = 15
+def standin_images(count: int, faults: dict[int, str] | None = None) -> np.ndarray:
+    """Random inputs without any fault but those in `faults` (image index to name)."""
+    images = np.random.default_rng(1).integers(0, 16, (count, 1, 3, 4))
+    images[:, 0, 0, 0] %= min(FAULTS.values())
+    for index, name in (faults or {}).items():
+        images[index, 0, 0, 0] = FAULTS[name]
     return images

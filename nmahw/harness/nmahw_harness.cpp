@@ -33,6 +33,13 @@
 #include "Vnmahw_top.h"
 #include "verilated.h"
 
+// What one design's simulation need not be told again.
+#ifndef NMAHW_INPUTS
+#define NMAHW_INPUTS 0
+#define NMAHW_OUTPUTS 0
+#define NMAHW_PASSES 0
+#endif
+
 using Top = Vnmahw_top;
 
 namespace {
@@ -48,7 +55,7 @@ namespace {
 
 struct Options {
     std::string images, result;
-    uint64_t inputs = 0, outputs = 0, passes = 0;
+    uint64_t inputs = NMAHW_INPUTS, outputs = NMAHW_OUTPUTS, passes = NMAHW_PASSES;
     uint64_t stall_seed = 0, watchdog = 1'000'000, first_image = 0;
     int64_t reset_cycle = -1, trace_image = -1;
     double stall_in = 0, stall_out = 0;
