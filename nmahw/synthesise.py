@@ -26,7 +26,8 @@ from .workbench import Say, Workbench
 __all__ = ["CriticalPath", "Netlist", "PlacedResult", "check_fit", "fmax_median",
            "netlist_cells", "place_and_route", "synthesise", "utilisation_median"]
 
-_SOURCE_LINE = re.compile(r"^\s*attribute \\src .*\n", re.MULTILINE)
+# Lines that change nothing: where a cell comes from, and empty ones.
+_IDLE_LINE = re.compile(r"^[ \t]*(?:attribute \\src .*)?\n", re.MULTILINE)
 _UTILISATION_LINE = re.compile(r"Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%")
 # What nextpnr's placers say when there is no room (common/place/*.cc).
 _NO_ROOM = re.compile(r"no B[Ee][Ll]s remaining|design is probably at utilisation limit|"
@@ -138,7 +139,7 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
     """
     bench = bench or Workbench()
     yosys = find("yosys")
-    rtlil = _SOURCE_LINE.sub("", rtlil)
+    rtlil = _IDLE_LINE.sub("", rtlil)
     script = _script(device, options)
     parts = {"rtlil": rtlil.encode(), "script": script, "yosys": yosys.version}
 

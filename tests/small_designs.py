@@ -33,7 +33,7 @@ class SmallDesign(wiring.Component):
                 result.eq(a * b if self.operation == "multiply" else a + b),
                 acc.eq(acc + result)]
             with m.If(shifted[at]):
-                m.d.sync += self.so.eq(acc ^ (acc >> 1) ^ self.so)
+                m.d.sync += self.so.eq((self.so << 1) ^ self.so ^ acc.xor())
         return m
 
 
