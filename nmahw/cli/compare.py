@@ -57,10 +57,11 @@ def command(model: Model, arith: Arithmetics, device: DeviceName = "ecp5-45k",
     if html is not None:
         require_matplotlib()
     network = load_model(model)
-    images = load_data(network, data)
+    # A user's own network has no bundled sample; its comparison goes without accuracy.
+    images = load_data(network, data) if data != SAMPLE or "sample" in network.metadata else None
 
     def accuracy(design: "Design") -> float | None:
-        if images.y is None:
+        if images is None or images.y is None:
             return None
         outputs = design.predict(images.x)
         return images.accuracy(outputs.argmax(axis=1) if outputs.shape[1] > 1 else outputs[:, 0])

@@ -1,0 +1,169 @@
+"""One new file is enough for an arithmetic, a layer, a board.
+
+A copy of the package gets one file of each kind and no other change; then the copy's own command
+line, comparison, certificate and tests must know them.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nmahw
+import nmahw.boards
+
+ROOT = Path(__file__).parent.parent
+
+ARITHMETIC = '''
+"""Extra: the shifted activations whose weight bit is set, all in one cycle."""
+import numpy as np
+from amaranth.hdl import Module, Mux, Signal
+from . import Arithmetic, Element, range_shape
+
+
+class ExtraAdds(Arithmetic):
+    name = "extra_adds"
+    summary = "x << k for every set bit k of w"
+    source = "shift and add"
+
+    @property
+    def latency_cycles(self):
+        return 2
+
+    def compute(self, x, w):
+        x, w = np.asarray(x, dtype=np.int64), np.asarray(w, dtype=np.int64)
+        total = np.zeros(np.broadcast_shapes(x.shape, w.shape), dtype=np.int64)
+        for k in range(self.weight.bits):
+            sign = -1 if self.weight.signed and k == self.weight.bits - 1 else 1
+            total += np.where((w >> k) & 1, x << k, 0) * sign
+        return total
+
+    def create(self, row=0):
+        return ExtraElement(self, row)
+
+
+class ExtraElement(Element):
+    def elaborate(self, platform):
+        m = Module()
+        x = Signal(self.arithmetic.activation.shape)
+        product = Signal(range_shape(*self.arithmetic.product_range()))
+        m.d.comb += x.eq(self.symbol)
+        total = 0
+        for k in range(self.arithmetic.weight.bits):
+            part = Mux(self.weight[k], x << k, 0)
+            last = self.arithmetic.weight.signed and k == self.arithmetic.weight.bits - 1
+            total = total - part if last else total + part
+        m.d.sync += product.eq(total)
+        self.add_to_psum(m, product)
+        return m
+'''
+
+LAYER = '''
+"""Extra: limits."""
+from dataclasses import dataclass
+from typing import ClassVar
+import numpy as np
+from ..tensor import TensorFormat
+from . import Layer
+
+
+@dataclass(frozen=True, eq=False)
+class ExtraClip(Layer):
+    name: ClassVar[str] = "extra_clip"
+    limit: int
+
+    def output_format(self, input_format):
+        low, high = (max(-self.limit, min(self.limit, v))
+                     for v in (input_format.low, input_format.high))
+        return TensorFormat(input_format.shape, low, high)
+
+    def compute(self, x, input_format):
+        return np.clip(x, -self.limit, self.limit)
+
+    def lower(self, builder):
+        builder.requantise(0, -self.limit, self.limit)
+
+    @classmethod
+    def examples(cls, rng):
+        yield TensorFormat((4,), -8, 7), cls(3)
+'''
+
+BOARD = '''
+"""Extra board (made up)."""
+from . import Board, Pin
+
+
+class ExtraBoard(Board):
+    name = "extra-board"
+    title = "Extra board"
+    device = "ice40-hx8k"
+    clock_hz = 12_000_000
+    clock = Pin("J3")
+    reset = Pin("K9", inverted=True)
+    uart_rx = Pin("B10")
+    uart_tx = Pin("B12")
+    flash = ("-b", "ice40_generic")
+'''
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("copy")
+    ignored = shutil.ignore_patterns("__pycache__", "boards")
+    shutil.copytree(Path(nmahw.__file__).parent, folder / "nmahw", ignore=ignored)
+    shutil.copytree(nmahw.boards.__path__[0], folder / "nmahw" / "boards",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests", folder / "tests", ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for place, text in (("arith", ARITHMETIC), ("layers", LAYER), ("boards", BOARD)):
+        (folder / "nmahw" / place / "extra.py").write_text(text)
+    return folder
+
+
+def run(copy: Path, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(copy), "COLUMNS": "200"}
+    done = subprocess.run([sys.executable, *arguments], cwd=copy, env=environment,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_command_line_offers_them(copy):
+    listed = run(copy, "-m", "nmahw", "info")
+    for name in ("extra_adds", "extra_clip", "extra-board"):
+        assert name in listed
+    help_text = run(copy, "-m", "nmahw", "compare", "--help")
+    assert "extra_adds" in help_text and "extra-board" in help_text
+
+
+def test_certificate_and_comparison_take_them(copy, tmp_path):
+    net, report = tmp_path / "net.npz", tmp_path / "report.json"
+    run(copy, "-c", f"""
+import numpy as np
+from nmahw.layers.dense import Dense
+from nmahw.layers.extra import ExtraClip
+from nmahw.network import Network
+from nmahw.tensor import TensorFormat
+layers = (Dense(np.arange(-3, 3).reshape(2, 3)), ExtraClip(9))
+Network(TensorFormat((3,), 0, 7), layers).save({str(net)!r})
+""")
+    text = run(copy, "-m", "nmahw", "certify", str(net), "--arith", "extra_adds",
+               "--device", "extra-board", "--array", "1x1")
+    assert "granted" in text
+    run(copy, "-m", "nmahw", "compare", str(net), "--arith", "extra_adds", "--device",
+        "extra-board", "--array", "1x1", "--seeds", "1", "--json", str(report))
+    rows = {row["arithmetic"]: row for row in json.loads(report.read_text())["rows"]}
+    assert rows["extra_adds"]["fmax_mhz"] and {"dsp", "booth", "fabric"} <= set(rows)
+
+
+@pytest.mark.parametrize("file, name", [
+    ("test_arith.py", "extra_adds and Operand"), ("test_layers.py", "extra_clip"),
+    ("test_program.py", "extra_clip"), ("test_boards.py", "extra")])
+def test_tests_run_over_them(copy, file, name):
+    text = run(copy, "-m", "pytest", "-q", f"tests/{file}", "-k", name, "-p", "no:cacheprovider",
+               "-p", "no:xdist")
+    assert " passed" in text and "failed" not in text
