@@ -17,7 +17,13 @@ from .devices import Device, FlowOptions
 from .devices import device as find_device
 from .errors import BuildError, DoesNotFit, ModelError, UsageError
 from .network import Network
-from .synthesise import CriticalPath, fmax_median, place_and_route, utilisation_median
+from .synthesise import (
+    CriticalPath,
+    check_seeds,
+    fmax_median,
+    place_and_route,
+    utilisation_median,
+)
 from .toolchain import Cancelled
 from .workbench import Workbench
 
@@ -251,7 +257,7 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
         raise UsageError("at least one arithmetic must be given")
     for name in names:
         ARITHMETICS.get(name)
-    seeds = tuple(seeds)
+    seeds = tuple(check_seeds(seeds))
     # Designs first: a wrong array shape must not show after minutes of building.
     designs: dict[str, DesignLike | ModelError] = {}
     for name in names:

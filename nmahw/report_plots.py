@@ -58,7 +58,10 @@ def _draw(name: str, height_in: float, draw: Callable) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)
-    # The page decides the font and the size; an attribute cannot hold var().
+    # Several plots share a page: only names that something refers to may stay.
+    used = set(re.findall(r"#([^\s\")]+)", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)
+    # The page decides the size.
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" ', r"<svg \1", svg, count=1)
     return re.sub(r'<svg ([^>]*?)height="[^"]*" ', r'<svg \1role="img" ', svg, count=1)
 
@@ -135,7 +138,7 @@ def _macs_per_lut(comparison: Comparison) -> str:
         axes.bar_label(bars, [f"{_si(float(f'{row.macs_per_s_per_lut:.3g}'))}"
                               + (f" and {row.resources['dsp']} DSP" if row.resources["dsp"]
                                  else "") for row in rows], padding=4)
-        axes.set_xlim(0, 1.25 * rows[-1].macs_per_s_per_lut)
+        axes.set_xlim(0, 1.25 * rows[-1].macs_per_s_per_lut or 1)
         axes.set_xlabel(f"MAC/s per {comparison.device.rules.lut_name}")
         axes.xaxis.set_major_formatter(_si)
 

@@ -23,7 +23,7 @@ from .errors import BuildError, DoesNotFit, UsageError
 from .toolchain import Cancelled, find
 from .workbench import Say, Workbench
 
-__all__ = ["CriticalPath", "Netlist", "PlacedResult", "check_fit", "fmax_median",
+__all__ = ["CriticalPath", "Netlist", "PlacedResult", "check_fit", "check_seeds", "fmax_median",
            "netlist_cells", "place_and_route", "synthesise", "utilisation_median"]
 
 # Lines that change nothing: where a cell comes from, and empty ones.
@@ -221,17 +221,29 @@ def place_and_route(rtlil: str, device: Device, options: FlowOptions, seeds: Seq
     BuildError
         A tool refuses the design.
     """
-    seeds = list(seeds)
-    if not seeds or len(set(seeds)) != len(seeds) or any(
-            isinstance(s, bool) or not isinstance(s, int) or not 0 <= s < 2**31 for s in seeds):
-        raise UsageError(f"seeds must be one or more different integers of 0..2^31-1, "
-                         f"not {seeds!r}")
+    seeds = check_seeds(seeds)
     if bench is None:
         bench = Workbench(cache or Cache(), jobs, progress or (lambda text: None))
     netlist = synthesise(rtlil, device, options, bench, label)
     check_fit(netlist)
     return bench.parallel([lambda seed=seed: _place(netlist, seed, bench, label)
                            for seed in seeds])
+
+
+def check_seeds(seeds: Sequence[int]) -> list[int]:
+    """The seeds, if place and route can take them.
+
+    Raises
+    ------
+    UsageError
+        None, one twice, or one out of range.
+    """
+    seeds = list(seeds)
+    if not seeds or len(set(seeds)) != len(seeds) or any(
+            isinstance(s, bool) or not isinstance(s, int) or not 0 <= s < 2**31 for s in seeds):
+        raise UsageError(f"seeds must be one or more different integers of 0..2^31-1, "
+                         f"not {seeds!r}")
+    return seeds
 
 
 def _place(netlist: Netlist, seed: int, bench: Workbench, label: str) -> PlacedResult:
