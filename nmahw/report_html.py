@@ -27,6 +27,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr));
   gap: 1.2rem; margin-top: 1.2rem; }
 .plots section { margin-top: 0; }
+@media (min-width: 70rem) { .plots section:first-child { grid-row: span 2; } }
 svg { width: 100%; height: auto; display: block; }
 svg text { font-family: inherit !important; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
@@ -39,7 +40,9 @@ td:first-child { font-weight: 600; color: var(--main); }
 tr.baseline td:first-child { color: var(--base); }
 tr.unbuilt td { color: var(--soft); }
 td.better { background: var(--tint); }
-td.why { white-space: normal; text-align: left; }
+table.words td, table.words th { text-align: left; white-space: normal;
+  overflow-wrap: anywhere; }
+table.words td:first-child { white-space: nowrap; }
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 50%;
   margin: 0 .35em 0 .9em; }
 .key:first-child { margin-left: 0; }
@@ -87,6 +90,7 @@ def html_page(comparison: Comparison) -> str:
 less than 1 is better, for the others more.</p></section>
 {f'<section><h2>Remarks</h2><ul>{remarks}</ul></section>' if remarks else ''}
 <div class="plots">{plots}</div>
+<section><h2>How each was built</h2>{_builds(comparison)}</section>
 <footer>Median over the seeds; Fmax with its range. LUT counts the vendor's logic cells
 ({escape(device.rules.lut_name)}). Made by nmahw{' with ' + tools if tools else ''}.</footer>
 </main>
@@ -100,9 +104,9 @@ def _class(row: Row) -> str:
     return f' class="{" ".join(names)}"' if names else ""
 
 
-def _table(headings: list[str], body: str) -> str:
+def _table(headings: list[str], body: str, kind: str = "figures") -> str:
     head = "".join(f"<th>{heading}</th>" for heading in headings)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<table class={kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _figures(comparison: Comparison) -> str:
@@ -115,7 +119,7 @@ def _figures(comparison: Comparison) -> str:
 
 def _relative(comparison: Comparison) -> str:
     lines = []
-    for row in comparison.results:
+    for row in filter(lambda row: row.built, comparison.results):
         cells = []
         for metric in METRICS:
             for reference in REFERENCES:
@@ -127,3 +131,23 @@ def _relative(comparison: Comparison) -> str:
     headings = ["arithmetic"] + [f"{escape(label)}<br>/ {escape(reference)}"
                                  for label in METRICS.values() for reference in REFERENCES]
     return _table(headings, "".join(lines))
+
+
+def _builds(comparison: Comparison) -> str:
+    lines = []
+    for row in comparison.results:
+        if row.options is None:
+            continue
+        passes = [f"after {', '.join(row.options.yosys_passes)}"] * bool(row.options.yosys_passes)
+        mapping = ", ".join(["hard multipliers allowed" if row.options.hard_multiplier
+                             else "logic cells only", *passes])
+        path, certificate = row.critical_path, row.certificate
+        longest = "-" if path is None else (
+            f"{path.start} to {path.end}: {path.logic_ns:.1f} ns logic, "
+            f"{path.routing_ns:.1f} ns routing")
+        found = "-" if certificate is None else str(certificate).partition(": ")[2]
+        cells = (row.arithmetic, mapping, longest, found)
+        lines.append(f"<tr{_class(row)}>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}"
+                     "</tr>")
+    return _table(["arithmetic", "mapping", "longest path", "multipliers found"], "".join(lines),
+                  "words")
