@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,8 @@ def describe(hardware: int | None, golden: int) -> str:
 
 
 def compare_with_golden(network: Network, images: np.ndarray, result: SimulationResult,
-                        design: Design | None = None, cache: Cache | None = None) -> np.ndarray:
+                        design: Design | None = None, cache: Cache | None = None,
+                        say: Callable[[str], None] = lambda text: None) -> np.ndarray:
     """Check that every output of every image is the golden model's.
 
     Parameters
@@ -72,7 +73,7 @@ def compare_with_golden(network: Network, images: np.ndarray, result: Simulation
         Of these images.
     design : Design, optional
         When given, the first wrong image is run again to find where it first went wrong.
-    cache : Cache, optional
+    cache, say
         As for `simulate`.
 
     Returns
@@ -98,7 +99,8 @@ def compare_with_golden(network: Network, images: np.ndarray, result: Simulation
                + describe(int(result.outputs[image, element]), int(golden[image, element])))
     found = None
     if design is not None:
-        trace, _ = trace_image(design, images, result, image, cache)
+        say(f"image {image} differs: running it again to find where")
+        trace, _ = trace_image(design, images, result, image, cache, say)
         _, golden_trace = network.predict(images[image:image + 1], trace=True)
         found = first_difference(design, trace, golden_trace.outputs)
         if found is not None:

@@ -177,7 +177,8 @@ def simulate(design: "Design", images: np.ndarray, *, jobs: int = 2,
 
 
 def trace_image(design: "Design", images: np.ndarray, result: SimulationResult, image: int,
-                cache: Cache | None = None) -> tuple[list[TraceRecord], np.ndarray]:
+                cache: Cache | None = None, say: Callable[[str], None] = lambda text: None
+                ) -> tuple[list[TraceRecord], np.ndarray]:
     """Run up to one image again, exactly as before, and record what it writes to memory.
 
     Parameters
@@ -187,6 +188,8 @@ def trace_image(design: "Design", images: np.ndarray, result: SimulationResult, 
         The same as in the run that gave `result`.
     result : SimulationResult
     image : int
+    cache, say
+        As for `simulate`.
 
     Returns
     -------
@@ -199,7 +202,7 @@ def trace_image(design: "Design", images: np.ndarray, result: SimulationResult, 
     job = max(index for index, start in enumerate(result.starts) if start <= image)
     start = result.starts[job]
     rtlil = design.rtlil(trace=True)
-    program, ports = build_simulator(rtlil, cache), _ports(rtlil)
+    program, ports = build_simulator(rtlil, cache, say), _ports(rtlil)
     with tempfile.TemporaryDirectory(prefix="nmahw-") as folder:
         command = _command(design, program, ports, images[start:image + 1], Path(folder) / "0",
                            [*result.settings.arguments(job), f"--trace-image={image - start}"])
@@ -235,7 +238,8 @@ def _run_all(commands: list[list[str]], progress: Callable[[int], None]) -> None
             for command in commands:
                 process = group._start(lambda command=command: subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE, start_new_session=True))
+                    stderr=subprocess.PIPE, start_new_session=True,
+                    cwd=Path(command[0]).parent))
                 processes.append(process)
                 selector.register(process.stdout, selectors.EVENT_READ, len(processes) - 1)
             done = [0] * len(processes)

