@@ -114,14 +114,18 @@ class Entry(wiring.Component):
 
     def _rescaled(self, m, element, rescale):
         """The requantise at the network's beginning: constants only."""
-        fmt = self.schedule.program.network.input_format
-        low, high = rescale.range(fmt.low, fmt.high)
         if rescale.is_identity:
             return element
+        fmt = self.schedule.program.network.input_format
+        low, high = rescale.range(fmt.low, fmt.high)
         half = (1 << rescale.shift) >> 1
-        scaled = Signal(range_shape(fmt.low >> rescale.shift,
-                                    (fmt.high + half) >> rescale.shift))
+        least, most = ((limit + half) >> rescale.shift for limit in (fmt.low, fmt.high))
+        scaled = Signal(range_shape(least, most))
         m.d.comb += scaled.eq((element + half) >> rescale.shift)
-        return Mux(scaled < low, low, Mux(scaled > high, high, scaled))
-
-
+        result = scaled
+        # A limit that no element can reach is left out.
+        if most > high:
+            result = Mux(scaled > high, high, result)
+        if least < low:
+            result = Mux(scaled < low, low, result)
+        return result
