@@ -157,11 +157,12 @@ def build_simulator(rtlil: str, cache: Cache | None = None,
             raise BuildError(f"{compiler.name} must link the simulation, but made no program")
         shutil.rmtree(model)
 
-    return cache.get_or_build("simulator", {
+    place = cache.get_or_build("simulator", {
         "rtlil": rtlil_sha256(rtlil), "harness": HARNESS_FILE.read_bytes(),
         "verilator": verilator.version, "compiler": compiler_version,
         "yosys": find("yosys").version,
-        "options": [_VERILATOR, _COMPILE, _FAST, _SLOW, _MEMORY.pattern]}, build).resolve() / PROGRAM
+        "options": [_VERILATOR, _COMPILE, _FAST, _SLOW, _MEMORY.pattern]}, build)
+    return place.resolve() / PROGRAM
 
 
 def _verilator_root(makefile: Path) -> Path:
