@@ -16,12 +16,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .cache import Cache
 from .devices import RESOURCES, Device, FlowOptions
 from .errors import BuildError, DoesNotFit, UsageError
 from .toolchain import Cancelled, find
 from .workbench import Say, Workbench
+
+if TYPE_CHECKING:
+    from .boards import Pin
 
 __all__ = ["CriticalPath", "Netlist", "PlacedResult", "check_fit", "check_seeds", "fmax_median",
            "netlist_cells", "place_and_route", "synthesise", "utilisation_median"]
@@ -192,13 +196,14 @@ def _does_not_fit(device: Device, lacking: dict[str, tuple[int, int]]) -> DoesNo
 
 def place_and_route(rtlil: str, device: Device, options: FlowOptions, seeds: Sequence[int],
                     jobs: int = 2, cache: Cache | None = None, progress: Say | None = None,
-                    bench: Workbench | None = None, label: str = "design") -> list[PlacedResult]:
+                    bench: Workbench | None = None, label: str = "design",
+                    pins: "Mapping[str, Pin] | None" = None) -> list[PlacedResult]:
     """Map, place and route a design, once per seed.
 
     Parameters
     ----------
     rtlil : str
-        With a module ``top`` of few ports (a serial harness), which are placed anywhere.
+        With a module ``top`` of few ports (such as a serial harness).
     device : Device
     options : FlowOptions
     seeds : sequence of int
@@ -208,6 +213,8 @@ def place_and_route(rtlil: str, device: Device, options: FlowOptions, seeds: Seq
     bench : Workbench, optional
     label : str
         What progress messages call the design.
+    pins : mapping of str to Pin, optional
+        Where ports have to be, e.g. on a board; the others are placed anywhere.
 
     Returns
     -------
@@ -226,7 +233,7 @@ def place_and_route(rtlil: str, device: Device, options: FlowOptions, seeds: Seq
         bench = Workbench(cache or Cache(), jobs, progress or (lambda text: None))
     netlist = synthesise(rtlil, device, options, bench, label)
     check_fit(netlist)
-    return bench.parallel([lambda seed=seed: _place(netlist, seed, bench, label)
+    return bench.parallel([lambda seed=seed: _place(netlist, seed, bench, label, pins or {})
                            for seed in seeds])
 
 
@@ -246,12 +253,12 @@ def check_seeds(seeds: Sequence[int]) -> list[int]:
     return seeds
 
 
-def _place(netlist: Netlist, seed: int, bench: Workbench, label: str) -> PlacedResult:
+def _place(netlist: Netlist, seed: int, bench: Workbench, label: str,
+           pins: "Mapping[str, Pin]") -> PlacedResult:
     device, rules = netlist.device, netlist.device.rules
     tool = find(rules.place_tool)
-    ports = _port_bits(netlist.path)
-    constraints = rules.constraint_files(device, ports)
-    arguments = [*rules.place_arguments(device, ports), "--json", "netlist.json",
+    constraints = rules.constraint_files(device, _port_bits(netlist.path), pins)
+    arguments = [*rules.place_arguments(device), "--json", "netlist.json",
                  "--write", "placed.json", "--report", "report.json", "--seed", str(seed),
                  "--freq", f"{netlist.options.target_mhz:g}", "--timing-allow-fail", "-q",
                  "-l", "nextpnr.log"]

@@ -6,8 +6,9 @@ import pytest
 from small_designs import shared_bench, small_rtlil
 
 from nmahw import devices as folder
+from nmahw.boards import Pin
 from nmahw.devices import FAMILIES, RESOURCES, FlowOptions, device, device_names, devices
-from nmahw.errors import UsageError
+from nmahw.errors import BuildError, UsageError
 from nmahw.synthesise import place_and_route
 
 #: The fast tests build for the smallest of each vendor's tools.
@@ -77,9 +78,24 @@ def test_hard_multipliers_are_counted(name, tmp_path_factory):
     result, = place_and_route(small_rtlil("multiply", 2, bits=8), part,
                               FlowOptions(hard_multiplier=True), [1], bench=bench)
     assert result.utilisation["dsp"] == 2
-    assert result.utilisation["lut"] < 150
+    assert result.utilisation["lut"] < 200
 
 
 def test_every_family_of_the_folder_is_registered():
     assert set(FAMILIES.names()) == {part.family for part in devices().values()}
     assert folder.__name__ == "nmahw.devices"
+
+
+@pytest.mark.parametrize("family", list(FAMILIES), ids=lambda family: family.name)
+def test_constraints_name_pins_and_their_settings(family):
+    part, pins = family.devices[0], {"si": Pin("18", attributes=(("PULLUP", "1"),))}
+    files = family.constraint_files(part, ["clk", "rst", "si", "so"], pins)
+    text = "".join(files.values())
+    assert "si" in text and "18" in text and "pull" in text.lower()
+    assert set(files) <= set(" ".join(family.place_arguments(part)).replace("=", " ").split())
+
+
+def test_too_many_ports_for_a_package_that_wants_them_placed():
+    part = device("gw1nr-9")
+    with pytest.raises(BuildError, match="at most 28 port bits beside its clock, not 40"):
+        part.rules.constraint_files(part, ["clk", *map(str, range(40))], {})

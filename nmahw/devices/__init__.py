@@ -8,13 +8,16 @@ To add a family, add a file with a `Family` subclass that has a `name` and `devi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import UsageError
 from ..registry import Registry
+
+if TYPE_CHECKING:
+    from ..boards import Pin
 
 __all__ = ["Device", "Family", "FlowOptions", "FAMILIES", "RESOURCES", "device", "device_names",
            "devices"]
@@ -114,13 +117,28 @@ class Family(ABC):
 
     @classmethod
     @abstractmethod
-    def place_arguments(cls, device: Device, top_ports: Iterable[str]) -> list[str]:
+    def place_arguments(cls, device: Device) -> list[str]:
         """Arguments of nextpnr beside netlist, seed, target and reports."""
 
     @classmethod
-    def constraint_files(cls, device: Device, top_ports: Iterable[str]) -> dict[str, str]:
-        """Files (name to text) that `place_arguments` refers to; `top_ports` are scalar."""
-        return {}
+    @abstractmethod
+    def constraint_files(cls, device: Device, top_ports: Sequence[str],
+                         pins: Mapping[str, "Pin"]) -> dict[str, str]:
+        """Files (name to text) that `place_arguments` refers to.
+
+        Parameters
+        ----------
+        device : Device
+        top_ports : sequence of str
+            Every bit of every port.
+        pins : mapping of str to Pin
+            Where some of them have to be; the others may be anywhere.
+
+        Raises
+        ------
+        BuildError
+            There are more ports than pins.
+        """
 
     @classmethod
     @abstractmethod

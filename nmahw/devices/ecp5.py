@@ -4,9 +4,13 @@ A slice holds LUT4s (``TRELLIS_COMB``); a ``CCU2C`` carry cell takes two of them
 distributed RAM four and a write port.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from . import Device, Family, FlowOptions, count
+
+if TYPE_CHECKING:
+    from ..boards import Pin
 
 __all__ = ["Ecp5"]
 
@@ -36,8 +40,19 @@ class Ecp5(Family):
         return [" ".join(["synth_ecp5", "-top top", *flags])]
 
     @classmethod
-    def place_arguments(cls, device: Device, top_ports: Iterable[str]) -> list[str]:
-        return [*device.arguments, "--lpf-allow-unconstrained"]
+    def place_arguments(cls, device: Device) -> list[str]:
+        return [*device.arguments, "--lpf", "pins.lpf", "--lpf-allow-unconstrained"]
+
+    @classmethod
+    def constraint_files(cls, device: Device, top_ports: Sequence[str],
+                         pins: "Mapping[str, Pin]") -> dict[str, str]:
+        lines = []
+        for port, pin in pins.items():
+            lines.append(f'LOCATE COMP "{port}" SITE "{pin.location}";\n')
+            settings = " ".join(f"{name}={value}" for name, value in pin.attributes)
+            if settings:
+                lines.append(f'IOBUF PORT "{port}" {settings};\n')
+        return {"pins.lpf": "".join(lines)}
 
     @classmethod
     def at_least(cls, cells: Mapping[str, int]) -> dict[str, int]:

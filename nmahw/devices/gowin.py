@@ -4,10 +4,14 @@ A LUT site holds a LUT4 or an adder bit (``ALU``); a 16x4 distributed RAM takes 
 Unlike the others, this nextpnr wants every port on a named pin.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import BuildError
 from . import Device, Family, FlowOptions, count
+
+if TYPE_CHECKING:
+    from ..boards import Pin
 
 __all__ = ["Gowin"]
 
@@ -15,7 +19,6 @@ __all__ = ["Gowin"]
 _CLOCK_PIN = "52"
 _PINS = ("25", "26", "27", "28", "29", "30", "33", "34", "40", "35", "41", "42", "51", "53", "54",
          "55", "56", "57", "68", "69", "70", "71", "72", "73", "74", "75", "76", "77")
-_CONSTRAINTS = "pins.cst"
 
 
 class Gowin(Family):
@@ -43,18 +46,28 @@ class Gowin(Family):
         return [" ".join(["synth_gowin", "-top top", "-family gw1n", *flags])]
 
     @classmethod
-    def place_arguments(cls, device: Device, top_ports: Iterable[str]) -> list[str]:
-        return [*device.arguments, "--vopt", f"cst={_CONSTRAINTS}"]
+    def place_arguments(cls, device: Device) -> list[str]:
+        return [*device.arguments, "--vopt", "cst=pins.cst"]
 
     @classmethod
-    def constraint_files(cls, device: Device, top_ports: Iterable[str]) -> dict[str, str]:
-        ports = list(top_ports)
-        if len(ports) > len(_PINS):
-            raise BuildError(f"a design for {device.name} must have at most {len(_PINS)} port "
-                             f"bits, not {len(ports)}")
-        free = iter(_PINS)
-        pins = {port: _CLOCK_PIN if port == "clk" else next(free) for port in ports}
-        return {_CONSTRAINTS: "".join(f'IO_LOC "{port}" {pin};\n' for port, pin in pins.items())}
+    def constraint_files(cls, device: Device, top_ports: Sequence[str],
+                         pins: "Mapping[str, Pin]") -> dict[str, str]:
+        taken = {pin.location for pin in pins.values()}
+        free = [pin for pin in _PINS if pin not in taken]
+        places = {port: pin.location for port, pin in pins.items()}
+        if "clk" in top_ports:
+            places.setdefault("clk", _CLOCK_PIN)
+        others = [port for port in top_ports if port not in places]
+        if len(others) > len(free):
+            raise BuildError(f"a design for {device.name} must have at most {len(free)} port bits "
+                             f"beside its clock, not {len(others)}")
+        places.update(zip(others, free, strict=False))
+        lines = [f'IO_LOC "{port}" {place};\n' for port, place in places.items()]
+        for port, pin in pins.items():
+            settings = " ".join(f"{name}={value}" for name, value in pin.attributes)
+            if settings:
+                lines.append(f'IO_PORT "{port}" {settings};\n')
+        return {"pins.cst": "".join(lines)}
 
     @classmethod
     def at_least(cls, cells: Mapping[str, int]) -> dict[str, int]:

@@ -3,9 +3,13 @@
 One logic cell (``ICESTORM_LC``) holds a LUT4, a carry and a flip-flop, used together or not.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from . import Device, Family, FlowOptions, count
+
+if TYPE_CHECKING:
+    from ..boards import Pin
 
 __all__ = ["Ice40"]
 
@@ -34,8 +38,17 @@ class Ice40(Family):
         return [" ".join(["synth_ice40", "-top top", f"-device {kind}", *flags])]
 
     @classmethod
-    def place_arguments(cls, device: Device, top_ports: Iterable[str]) -> list[str]:
-        return [*device.arguments, "--pcf-allow-unconstrained"]
+    def place_arguments(cls, device: Device) -> list[str]:
+        return [*device.arguments, "--pcf", "pins.pcf", "--pcf-allow-unconstrained"]
+
+    @classmethod
+    def constraint_files(cls, device: Device, top_ports: Sequence[str],
+                         pins: "Mapping[str, Pin]") -> dict[str, str]:
+        lines = []
+        for port, pin in pins.items():
+            pull_up = ["-pullup yes"] if ("PULLUP", "1") in pin.attributes else []
+            lines.append(" ".join(["set_io", *pull_up, port, pin.location]) + "\n")
+        return {"pins.pcf": "".join(lines)}
 
     @classmethod
     def at_least(cls, cells: Mapping[str, int]) -> dict[str, int]:
