@@ -271,6 +271,22 @@ def test_real_accelerator(cache):
     stalled = simulate(design, images, stall_seed=4, stall_probability=0.5, reset_cycle=900,
                        cache=cache)
     check(design, images, stalled, cache)
+    # Compared with a network that has one other weight: found in that weight's channel.
+    weights = network.layers[0].weights.copy()
+    weights[2, 1, 0, 1] ^= 7
+    other = Network(network.input_format, (Conv2d(weights), *network.layers[1:]))
+    _, trace = network.predict(images, trace=True)
+    _, other_trace = other.predict(images, trace=True)
+    image = int(np.argwhere(trace.outputs[-1] != other_trace.outputs[-1])[0, 0])
+    with pytest.raises(MismatchError, match=rf"^image {image}, output element") as caught:
+        compare_with_golden(other, images, result, design, cache)
+    place = next(tuple(int(v) for v in index) for index in np.argwhere(
+        trace.outputs[1][image] != other_trace.outputs[1][image]))
+    values = describe(*(int(t.outputs[1][image][place]) for t in (trace, other_trace)))
+    channel, y, x = place
+    assert channel == 2
+    assert (f"first wrong in pass 0 (layer 0 conv2d), channel 2, position ({y}, {x}): {values}; "
+            in str(caught.value))
 
 
 @pytest.mark.long
