@@ -109,6 +109,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = typer.main.get_command(app).main(arguments, prog_name="nmahw",
                                                 standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # how some versions of typer tell it
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except NmahwError as error:
         tell_error(str(error))
