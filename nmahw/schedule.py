@@ -24,8 +24,8 @@ __all__ = ["Schedule", "PassSchedule", "FEED_CYCLES", "RESCALE_CYCLES"]
 FEED_CYCLES = 4
 #: Latency of a rescale on the way out: round, shift, clip.
 RESCALE_CYCLES = 3
-# Sequencer: program word, counters, first step; then a write's register and the final handshake.
-_PASS_CYCLES = 4
+# Sequencer: program word, counters, first successor, first step; then a write's register and the final handshake.
+_PASS_CYCLES = 5
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,9 @@ class Schedule:
             last_channels = work.channels - (channel_tiles - 1) * self.columns
             phases = self.arithmetic.phases(self.activation_operand(work))
             sum_cycles = tap_tiles * phases
-            # The pool takes a channel again three cycles later at the earliest.
-            least = 3 if work.pool.size > 1 else 1
+            # The sequencer needs two cycles from position to position, and the pool takes a
+            # channel again three cycles later at the earliest.
+            least = 3 if work.pool.size > 1 else 2
             result.append(PassSchedule(
                 work, tap_tiles, channel_tiles, phases, last_channels,
                 idle_cycles=max(0, self.columns - sum_cycles, least - sum_cycles),

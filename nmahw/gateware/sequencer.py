@@ -6,7 +6,7 @@ memory, which row of the tap table, which weight tile, which phase. Nothing down
 stalls, so a pass takes a number of cycles that is known beforehand.
 """
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -113,6 +113,8 @@ class Sequencer(wiring.Component):
         idle = Signal(range(max([2, *(p.idle_cycles + 1 for p in passes),
                                  *(p.last_idle_cycles + 1 for p in passes)])))
 
+        # What decides in every cycle comes from single registers, not from decoded states.
+        running, idling = Signal(), Signal()
         first, last = self.layer == 0, self.layer == self.pass_count - 1
         m.d.comb += self.entry.eq(Mux(first & self.input_bank, self.pass_count, self.layer))
         grid_last = Signal()
@@ -121,6 +123,18 @@ class Sequencer(wiring.Component):
             position_last.eq(window_column.last & window_row.last),
             grid_last.eq(position_last & column.last & row.last),
         ]
+
+        # Where the next position begins: the start of the loop that will advance, plus its step.
+        # A sum takes two cycles at least, so the adder has one to itself.
+        levels = [(window_column, "window", position, "window_column_step"),
+                  (window_row, "window", window_start, "window_row_step"),
+                  (column, "grid_columns", column_start, "column_step"),
+                  (row, "grid_rows", row_start, "row_step")]
+        following = Signal.like(self.address, name="following", reset_less=True)
+        m.d.sync += following.eq(cfg["source_base"])
+        for loop, _, start, step in reversed(levels):
+            with m.If(~loop.last):
+                m.d.sync += following.eq(start + cfg[step])
 
         m.d.sync += self.tags.valid.eq(0)
         m.d.comb += self.busy.eq(1)
@@ -140,43 +154,15 @@ class Sequencer(wiring.Component):
                 for start in (address, row_start, column_start, window_start, position):
                     m.d.sync += start.eq(cfg["source_base"])
                 m.d.sync += [tap.eq(cfg["tap_base"]), weight.eq(cfg["weight_base"]),
-                             tile_weight.eq(cfg["weight_base"]), idle.eq(0)]
+                             tile_weight.eq(cfg["weight_base"]), idling.eq(0)]
+                m.next = "PRIME"
+            with m.State("PRIME"):
+                # Time for the first position's successor.
+                m.d.sync += running.eq(1)
                 m.next = "RUN"
             with m.State("RUN"):
-                with m.If(idle != 0):
-                    m.d.sync += idle.eq(idle - 1)
-                with m.Else():
-                    m.d.sync += [
-                        self.address.eq(address), self.tap.eq(tap), self.weight.eq(weight),
-                        self.phase.eq(phase.left),
-                        self.tags.valid.eq(1),
-                        self.tags.first_phase.eq(phase.first),
-                        self.tags.last_phase.eq(phase.last),
-                        self.tags.first_tile.eq(tile.first), self.tags.last_tile.eq(tile.last),
-                        self.tags.window_first.eq(window_column.first & window_row.first),
-                        self.tags.window_last.eq(position_last),
-                        self.tags.row_end.eq(column.last),
-                        self.tags.tile_end.eq(column.last & row.last),
-                        self.tags.last_channels.eq(channels.last),
-                        self.tags.pass_end.eq(grid_last & channels.last),
-                    ]
-                    with m.If(~phase.last):
-                        m.d.sync += phase.advance()
-                    with m.Else():
-                        m.d.sync += [*phase.restart(cfg["phases"]), weight.eq(weight + 1)]
-                        with m.If(~tile.last):
-                            m.d.sync += [*tile.advance(), tap.eq(tap + cfg["tap_step"]),
-                                         address.eq(address + cfg["address_step"])]
-                        with m.Else():
-                            m.d.sync += [*tile.restart(cfg["tap_tiles"]),
-                                         tap.eq(cfg["tap_base"])]
-                            m.d.sync += idle.eq(Mux(channels.last, cfg["last_idle"],
-                                                    cfg["idle"]))
-                            self._next_position(m, position, address, window_column, window_row,
-                                                column, row, channels, window_start,
-                                                column_start, row_start, weight, tile_weight)
-                            with m.If(grid_last & channels.last):
-                                m.next = "FLUSH"
+                with m.If(~running):
+                    m.next = "FLUSH"
             with m.State("FLUSH"):
                 with m.If(self.done):
                     m.d.sync += self.layer.eq(Mux(last, 0, self.layer + 1))
@@ -184,40 +170,56 @@ class Sequencer(wiring.Component):
                         m.d.comb += self.input_release.eq(1)
                         m.d.sync += self.input_bank.eq(~self.input_bank)
                     m.next = "WAIT"
+
+        with m.If(running & idling):
+            m.d.sync += [idle.eq(idle - 1), idling.eq(idle != 1)]
+        with m.Elif(running):
+            m.d.sync += [
+                self.address.eq(address), self.tap.eq(tap), self.weight.eq(weight),
+                self.phase.eq(phase.left),
+                self.tags.valid.eq(1),
+                self.tags.first_phase.eq(phase.first),
+                self.tags.last_phase.eq(phase.last),
+                self.tags.first_tile.eq(tile.first), self.tags.last_tile.eq(tile.last),
+                self.tags.window_first.eq(window_column.first & window_row.first),
+                self.tags.window_last.eq(position_last),
+                self.tags.row_end.eq(column.last),
+                self.tags.tile_end.eq(column.last & row.last),
+                self.tags.last_channels.eq(channels.last),
+                self.tags.pass_end.eq(grid_last & channels.last),
+            ]
+            with m.If(~phase.last):
+                m.d.sync += phase.advance()
+            with m.Else():
+                m.d.sync += [*phase.restart(cfg["phases"]), weight.eq(weight + 1)]
+                with m.If(~tile.last):
+                    m.d.sync += [*tile.advance(), tap.eq(tap + cfg["tap_step"]),
+                                 address.eq(address + cfg["address_step"])]
+                with m.Else():
+                    m.d.sync += [*tile.restart(cfg["tap_tiles"]),
+                                 tap.eq(cfg["tap_base"])]
+                    wait = Mux(channels.last, cfg["last_idle"], cfg["idle"])
+                    m.d.sync += [idle.eq(wait), idling.eq(wait != 0)]
+                    self._next_position(m, levels, following, address, channels, weight,
+                                        tile_weight)
+                    with m.If(grid_last & channels.last):
+                        m.d.sync += running.eq(0)
         return m
 
-    def _next_position(self, m, position, address, window_column, window_row, column, row,
-                       channels, window_start, column_start, row_start, weight, tile_weight):
+    def _next_position(self, m, levels, following, address, channels, weight, tile_weight):
         """Advance the innermost position loop that has turns left; restart those inside it."""
         cfg = self.configuration
-        # One adder: the start of the loop that advances, plus its step.
-        start, step = Signal.like(position), Signal.like(position)
-        following = Signal.like(position)
-        m.d.comb += following.eq(start + step)
-        m.d.sync += [position.eq(following), address.eq(following)]
-        with m.If(~window_column.last):
-            m.d.comb += [start.eq(position), step.eq(cfg["window_column_step"])]
-            m.d.sync += window_column.advance()
-        with m.Else():
-            m.d.sync += window_column.restart(cfg["window"])
-            with m.If(~window_row.last):
-                m.d.comb += [start.eq(window_start), step.eq(cfg["window_row_step"])]
-                m.d.sync += [*window_row.advance(), window_start.eq(following)]
-            with m.Else():
-                m.d.sync += [*window_row.restart(cfg["window"]), window_start.eq(following)]
-                with m.If(~column.last):
-                    m.d.comb += [start.eq(column_start), step.eq(cfg["column_step"])]
-                    m.d.sync += [*column.advance(), column_start.eq(following)]
-                with m.Else():
-                    m.d.sync += [*column.restart(cfg["grid_columns"]),
-                                 column_start.eq(following), row_start.eq(following)]
-                    with m.If(~row.last):
-                        m.d.comb += [start.eq(row_start), step.eq(cfg["row_step"])]
-                        m.d.sync += row.advance()
-                    with m.Else():
-                        m.d.comb += start.eq(cfg["source_base"])
-                        m.d.sync += [*row.restart(cfg["grid_rows"]), *channels.advance(),
-                                     tile_weight.eq(weight + 1)]
+        m.d.sync += address.eq(following)
+        inner_last = Const(1)
+        for depth, (loop, turns, _, _) in enumerate(levels):
+            with m.If(inner_last & ~loop.last):
+                m.d.sync += [*loop.advance(), *(level[2].eq(following)
+                                               for level in levels[:depth + 1])]
+            with m.If(inner_last & loop.last):
+                m.d.sync += loop.restart(cfg[turns])
+            inner_last = inner_last & loop.last
         # Another position of the same channel tile uses the same weight tiles again.
-        with m.If(~(window_column.last & window_row.last & column.last & row.last)):
-            m.d.sync += weight.eq(tile_weight)
+        m.d.sync += weight.eq(tile_weight)
+        with m.If(inner_last):
+            m.d.sync += [*(level[2].eq(following) for level in levels), *channels.advance(),
+                         weight.eq(weight + 1), tile_weight.eq(weight + 1)]
