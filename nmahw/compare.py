@@ -22,6 +22,7 @@ from .synthesise import (
     check_seeds,
     fmax_median,
     place_and_route,
+    synthesise,
     utilisation_median,
 )
 from .toolchain import Cancelled
@@ -88,6 +89,8 @@ class Row:
     options : FlowOptions or None
     tool_versions : mapping of str to str
     macs_per_image : int
+    products_left : int
+        Multiplications that the passes of `options` left to the mapper.
     """
 
     arithmetic: str
@@ -104,6 +107,7 @@ class Row:
     options: FlowOptions | None = None
     tool_versions: Mapping[str, str] = field(default_factory=dict)
     macs_per_image: int = 0
+    products_left: int = 0
 
     @property
     def built(self) -> bool:
@@ -113,10 +117,14 @@ class Row:
     @property
     def note(self) -> str:
         """What has to be known to read the figures rightly; empty when nothing."""
-        if self.built and self.options and self.options.hard_multiplier \
-                and not self.resources["dsp"]:
+        if not self.built or not self.options:
+            return ""
+        if self.options.hard_multiplier and not self.resources["dsp"]:
             return ("synthesis was free to use hard multipliers but used none (operands too "
                     "narrow): these are products in logic cells")
+        if self.options.yosys_passes and self.products_left:
+            return (f"{', '.join(self.options.yosys_passes)} left {self.products_left} products "
+                    f"as they were (operands too narrow): mapped as Yosys does by default")
         return ""
 
     @property
@@ -279,10 +287,11 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
 def _build_row(name: str, design: DesignLike, macs: int, device: Device, seeds: tuple[int, ...],
                accuracy: object, bench: Workbench) -> Row:
     options = flow_options(design.arithmetic)
-    certificate, placed, problem, lacking = None, [], "", {}
+    certificate, placed, problem, lacking, products = None, [], "", {}, 0
     try:
         rtlil = design.rtlil(pins="serial")
         certificate = certify(rtlil, device, options, bench, label=name)
+        products = synthesise(rtlil, device, options, bench, name).unmapped_cells.get("$mul", 0)
         placed = place_and_route(rtlil, device, options, seeds, bench=bench, label=name)
         certificate = certify(rtlil, device, options, bench, placed, name)
     except Cancelled:
@@ -304,4 +313,5 @@ def _build_row(name: str, design: DesignLike, macs: int, device: Device, seeds: 
     return Row(name, resources=utilisation_median(placed),
                fmax_by_seed={result.seed: result.fmax_mhz for result in placed},
                critical_path=middle.critical_path, tool_versions=placed[0].tool_versions,
+               products_left=products,
                **common)

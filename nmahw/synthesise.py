@@ -52,6 +52,8 @@ class Netlist:
     log : Path
     cells : mapping of str to int
         Cell types and how many of each.
+    unmapped_cells : mapping of str to int
+        The same before mapping, after the passes of `options`.
     needs : mapping of str to int
         Least amount of each resource that placing it can take.
     tool_version : str
@@ -65,6 +67,7 @@ class Netlist:
     path: Path
     log: Path
     cells: Mapping[str, int]
+    unmapped_cells: Mapping[str, int]
     needs: Mapping[str, int]
     tool_version: str
     key: str
@@ -154,21 +157,23 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
         # Yosys writes its own log: YoWASP's can lose what it prints once ABC has run.
         bench.run(yosys, ["-q", "-l", "yosys.log", "-s", "synth.ys"], folder,
                   folder / "screen.log", f"{label}: mapping onto {device.name}")
-        for name in ("netlist.json", "stat.json"):
+        for name in ("netlist.json", "stat.json", "unmapped.json"):
             if not (folder / name).is_file() or not (folder / name).stat().st_size:
                 raise BuildError(f"yosys ended without writing {name} (log: {log})")
         (folder / "design.il").unlink()
 
     entry = bench.cache.get_or_build("netlist", parts, build)
-    cells = json.loads((entry / "stat.json").read_text())["design"]["num_cells_by_type"]
-    return Netlist(device, options, entry / "netlist.json", entry / "yosys.log", cells,
+    cells, unmapped = (json.loads((entry / name).read_text())["design"]["num_cells_by_type"]
+                       for name in ("stat.json", "unmapped.json"))
+    return Netlist(device, options, entry / "netlist.json", entry / "yosys.log", cells, unmapped,
                    device.rules.at_least(cells), yosys.version, entry.name)
 
 
 def _script(device: Device, options: FlowOptions) -> str:
     return "\n".join([
         "read_rtlil design.il", "hierarchy -check -top top", "proc", "flatten", "opt",
-        *options.yosys_passes, *device.rules.map_commands(device, options),
+        *options.yosys_passes, "tee -o unmapped.json stat -json",
+        *device.rules.map_commands(device, options),
         "write_json netlist.json", "tee -o stat.json stat -json", ""])
 
 

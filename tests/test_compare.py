@@ -65,6 +65,7 @@ def test_figures_follow_from_what_was_measured(measured):
         assert "placed netlist" in row.certificate.cells
     assert result.row("dsp").resources["dsp"] == 2
     assert result.row("booth").resources["dsp"] == 0 == result.row("fabric").resources["dsp"]
+    assert not any(row.note for row in result.results)
     assert result.row("booth").resources["lut"] > result.row("dsp").resources["lut"]
     assert {"yosys", "nextpnr-ice40"} == set(result.tool_versions)
 
@@ -88,15 +89,17 @@ def test_a_row_that_does_not_fit_says_what_it_lacked(tmp_path_factory):
     assert result.ratio(booth, "lut", "dsp") is None and result.ratio(booth, "lut", "booth") == 1
 
 
-def test_a_dsp_row_without_dsp_is_remarked(tmp_path_factory):
+def test_a_baseline_that_is_not_what_its_name_says_is_remarked(tmp_path_factory):
     def narrow(network, name, rows, columns):
         design = stand_in(network, name, rows, columns)
-        design.text = small_rtlil("multiply", 2, bits=4)
+        design.text = small_rtlil("multiply", 2, bits=3)
         return design
 
-    result = compare(NETWORK, [], "ice40-hx8k", 1, 1, [1], baselines=["dsp"],
+    result = compare(NETWORK, [], "ice40-hx8k", 1, 1, [1], baselines=["dsp", "booth", "fabric"],
                      bench=shared_bench(tmp_path_factory), design_factory=narrow)
-    assert "used none" in result.results[0].note
+    notes = {row.arithmetic: row.note for row in result.results}
+    assert "used none" in notes["dsp"] and "booth left 2 products" in notes["booth"]
+    assert notes["fabric"] == ""
 
 
 @pytest.mark.parametrize("arguments, message", [
