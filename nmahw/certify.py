@@ -77,8 +77,10 @@ class Certificate:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many cells of each forbidden type were found, over all stages."""
-        return dict(sorted(Counter(finding.kind for finding in self.findings).items()))
+        """How many cells of each forbidden type there are, at the stage with most of them."""
+        found = Counter((finding.stage, finding.kind) for finding in self.findings)
+        kinds = sorted({kind for _, kind in found})
+        return {kind: max(found[stage, kind] for stage in self.cells) for kind in kinds}
 
     def __str__(self) -> str:
         searched = ", ".join(f"{count} cells of the {stage}" for stage, count in

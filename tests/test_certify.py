@@ -77,6 +77,7 @@ def test_a_hard_multiplier_is_found_in_both_netlists(bench):
     stages = [(finding.stage, finding.kind) for finding in certificate.findings]
     assert stages == 2 * [("RTLIL", "$mul")] + 2 * [("netlist", "MULT18X18D")] + \
         2 * [("placed netlist", "MULT18X18D")]
+    assert certificate.counts == {"$mul": 2, "MULT18X18D": 2}
 
 
 @pytest.mark.parametrize("kind", sorted(FORBIDDEN_CELLS))
