@@ -136,14 +136,21 @@ def _macs_per_lut(comparison: Comparison) -> str:
         bars = axes.barh([row.arithmetic for row in rows],
                          [row.macs_per_s_per_lut for row in rows],
                          color=[_colour(row) for row in rows], height=0.62)
-        axes.bar_label(bars, [f"{_si(float(f'{row.macs_per_s_per_lut:.3g}'))}"
-                              + (f" and {row.resources['dsp']} DSP" if row.resources["dsp"]
-                                 else "") for row in rows], padding=4)
-        axes.set_xlim(0, 1.25 * rows[-1].macs_per_s_per_lut or 1)
+        least = min(row.resources["block_ram"] for row in rows)
+        axes.bar_label(bars, [_bar_label(row, least) for row in rows], padding=4)
+        axes.set_xlim(0, 1.3 * rows[-1].macs_per_s_per_lut or 1)
         axes.set_xlabel(f"MAC/s per {comparison.device.rules.lut_name}")
         axes.xaxis.set_major_formatter(_si)
 
     return _draw("macs", 1.1 + 0.38 * len(rows), draw)
+
+
+def _bar_label(row: Row, least_block_ram: int) -> str:
+    """The figure, and what the row uses that logic cells do not show."""
+    extra = row.resources["block_ram"] - least_block_ram
+    parts = [f"{row.resources['dsp']} DSP"] * bool(row.resources["dsp"]) \
+        + [f"{extra} block RAM"] * bool(extra)
+    return " + ".join([_si(float(f"{row.macs_per_s_per_lut:.3g}")), *parts])
 
 
 def _frequencies(comparison: Comparison) -> str:
