@@ -5,7 +5,7 @@ within one and the same array.
 """
 
 import numpy as np
-from amaranth.hdl import Module, Shape, Signal
+from amaranth.hdl import Module, Signal
 
 from . import Arithmetic, Element, range_shape
 
@@ -35,15 +35,12 @@ class MultiplierElement(Element):
 
     Parameters
     ----------
-    least_bits : int
-        Operands are extended to at least this width.
     register_operands : bool
         Whether a register stands before the multiplier as well.
     """
 
-    def __init__(self, arithmetic: MultiplierArithmetic, row: int, least_bits: int = 1,
+    def __init__(self, arithmetic: MultiplierArithmetic, row: int,
                  register_operands: bool = False):
-        self._least_bits = least_bits
         self._register_operands = register_operands
         super().__init__(arithmetic, row)
 
@@ -52,10 +49,9 @@ class MultiplierElement(Element):
         operands = []
         for name, port, operand in (("x", self.symbol, self.arithmetic.activation),
                                     ("w", self.weight, self.arithmetic.weight)):
-            shape = Shape(max(operand.bits, self._least_bits), operand.signed)
-            signal = Signal(shape, name=name, reset_less=True)
+            signal = Signal(operand.shape, name=name, reset_less=True)
             domain = m.d.sync if self._register_operands else m.d.comb
-            domain += signal.eq(port.as_signed() if operand.signed else port)
+            domain += signal.eq(port)
             operands.append(signal)
         product = Signal(range_shape(*self.arithmetic.product_range()), reset_less=True)
         m.d.sync += product.eq(operands[0] * operands[1])

@@ -1,17 +1,13 @@
 """Baseline: a radix-4 Booth multiplier in LUTs, made by Yosys' `booth` pass.
 
 A. D. Booth, "A signed binary multiplication technique", 1951. The pass recodes products of at
-least 4 x 4 bits; narrower operands are sign-extended to 4 bits, so that what is called Booth
-here always is.
+least 4 x 4 bits and leaves narrower ones alone; so that what is called Booth here always is,
+narrower networks get operands of 4 bits.
 """
 
-from . import Element
-from ._multiplier import MultiplierArithmetic, MultiplierElement
+from ._multiplier import MultiplierArithmetic
 
 __all__ = ["Booth"]
-
-# Smallest operands that Yosys' booth pass takes.
-_LEAST_BITS = 4
 
 
 class Booth(MultiplierArithmetic):
@@ -21,6 +17,5 @@ class Booth(MultiplierArithmetic):
     summary = "x * w by radix-4 Booth recoding in LUTs"
     source = "baseline; Booth 1951"
     yosys_passes = ("booth",)
-
-    def create(self, row: int = 0) -> Element:
-        return MultiplierElement(self, row, least_bits=_LEAST_BITS)
+    activation_bits = (4, 16)
+    weight_bits = (4, 16)
