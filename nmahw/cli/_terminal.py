@@ -92,17 +92,13 @@ class Work:
     def count(self, done: int, total: int, what: str = "images") -> None:
         """How far the work is."""
         if self._console.is_terminal:
-            self._bar.update(self._task, completed=done, total=total,
-                             count=f"{done:,} of {total:,} {what}")
+            # What comes after a finished count takes an unknown time: the bar only moves then.
+            counting = done < total
+            self._bar.update(self._task, completed=done, total=total if counting else None,
+                             count=f"{done:,} of {total:,} {what}" if counting else "")
         elif (now := time.monotonic()) - self._told > _TOLD_EVERY_S or done == total:
             self._told = now
             self.say(f"{self._title}: {done:,} of {total:,} {what}")
-
-    def stage(self, title: str) -> None:
-        """Begin the next part of the work: a line that stays, and a new bar."""
-        self._title = title
-        self._bar.update(self._task, description=escape(title), total=None, completed=0, count="")
-        self.say(title)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """``nmahw demo``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -37,10 +38,18 @@ def command(out: Annotated[Path, typer.Option(
                [(check.arithmetic, check.images, check.outputs, 0, check.cycles_per_image,
                  int(check.cycles_per_second)) for check in result.checks])
     lines = [f"{result.network.title}: golden model {100 * result.accuracy:.2f} % right on "
-             f"{result.images} images",
+             f"{result.images} images{_known(result.network.metadata)}",
              f"simulated: {sum(check.images for check in result.checks):,} images, every output "
              f"equal bit for bit, every cycle as predicted"]
     lines += [f"certificate: {row.certificate}" for row in result.comparison.results]
     screen.print(Panel(Text("\n".join(lines)), title="nmahw demo", expand=False))
     for what, path in result.paths.items():
         show_path(what, path)
+
+
+def _known(metadata: Mapping[str, str]) -> str:
+    """What was measured on the whole test set when the network was bundled."""
+    if not {"accuracy", "test_images"} <= set(metadata):
+        return ""
+    return (f" ({100 * float(metadata['accuracy']):.2f} % on the whole test set of "
+            f"{int(metadata['test_images']):,})")
