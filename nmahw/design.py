@@ -9,24 +9,28 @@ from functools import cached_property
 import numpy as np
 from amaranth.back import rtlil
 
-from .arith import ARITHMETICS, Arithmetic, Operand
+from .arith import ARITHMETICS, Arithmetic
 from .errors import ModelError, UsageError
 from .gateware.accelerator import Accelerator
 from .gateware.pins import SerialPins
 from .lowering import lower
 from .network import Network
+from .operands import check_arithmetic, operands_for
 from .program import Program
 from .schedule import Schedule
-from .tensor import bits_for_range
 
-__all__ = ["Design", "TOP", "MAX_ROWS", "MAX_COLUMNS"]
+__all__ = ["Design", "TOP", "MAX_ROWS", "MAX_COLUMNS", "MAX_INPUT_BITS"]
 
 #: Name of the emitted top module.
 TOP = "nmahw_top"
 #: Largest array; beyond it, generating takes minutes and no supported device is large enough.
 MAX_ROWS = MAX_COLUMNS = 64
-# Words of activation memory a lane may need: 64 Ki, far above any supported device.
+#: Widest element of an input: what the simulation harness can send in a beat.
+MAX_INPUT_BITS = 32
+# Words of activation memory a lane may need, and weights in all, those that fill up tiles
+# included: far above what any supported device holds.
 _MAX_WORDS = 1 << 16
+_MAX_WEIGHTS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -52,16 +56,16 @@ class Design:
                                    ("columns", self.columns, MAX_COLUMNS)):
             if type(value) is not int or not 1 <= value <= limit:
                 raise UsageError(f"array {what} must be an integer of 1..{limit}, not {value!r}")
-        program = self.program
-        needed_x, needed_w = needed_operands(program)
-        for what, needed, given in (("activations", needed_x, self.arithmetic.activation),
-                                    ("weights", needed_w, self.arithmetic.weight)):
-            if needed.low < given.low or needed.high > given.high:
-                raise ModelError(f"{self.arithmetic.name} for {given} {what} must take "
-                                 f"{needed}, which the network needs")
-        if program.memory_words > _MAX_WORDS:
-            raise ModelError(f"activations must fit {_MAX_WORDS} words, but need "
-                             f"{program.memory_words}")
+        check_arithmetic(self.program, self.arithmetic)
+        if self.network.input_format.bits > MAX_INPUT_BITS:
+            raise ModelError(f"input must have at most {MAX_INPUT_BITS} bits an element, not "
+                             f"{self.network.input_format.bits}")
+        for what, number, limit in (
+                ("activation memory", self.schedule.memory_words, _MAX_WORDS),
+                ("weight memory", self.schedule.weight_words, _MAX_WEIGHTS)):
+            if number > limit:
+                raise ModelError(f"{what} must hold at most {limit:,} words, but the network "
+                                 f"needs {number:,}")
 
     @classmethod
     def of(cls, network: Network, arithmetic: str, rows: int, columns: int) -> "Design":
@@ -75,9 +79,7 @@ class Design:
             The arithmetic cannot take the network's operands; the layer is named.
         """
         kind = ARITHMETICS.get(arithmetic)
-        program = lower(network)
-        _check_widths(program, kind)
-        return cls(network, kind(*needed_operands(program, kind)), rows, columns)
+        return cls(network, kind(*operands_for(lower(network), kind)), rows, columns)
 
     @cached_property
     def program(self) -> Program:
@@ -123,35 +125,3 @@ class Design:
         if pins != "axis":
             raise UsageError(f"pins must be 'axis' or 'serial', not {pins!r}")
         return rtlil.convert(self.create(trace), name=TOP, emit_src=False)
-
-
-def needed_operands(program: Program, kind: type[Arithmetic] | None = None
-                    ) -> tuple[Operand, Operand]:
-    """Smallest operands that hold every activation and every weight of `program`.
-
-    With `kind`, they are at least as wide as that arithmetic's narrowest.
-    """
-    least = (1, 1) if kind is None else (kind.activation_bits[0], kind.weight_bits[0])
-    spans = (program.activation_ranges(),
-             [(int(p.weights.min()), int(p.weights.max())) for p in program.passes])
-    operands = []
-    for (ranges, bits) in zip(spans, least, strict=True):
-        low = min(min(lo for lo, _ in ranges), 0)
-        high = max(max(hi for _, hi in ranges), 0)
-        operands.append(Operand(max(bits_for_range(low, high), bits), low < 0))
-    return operands[0], operands[1]
-
-
-def _check_widths(program: Program, kind: type[Arithmetic]) -> None:
-    """Name the layer whose operands are too wide for `kind`."""
-    for p, (low, high) in zip(program.passes, program.activation_ranges(), strict=True):
-        operand_bits = bits_for_range(min(low, 0), max(high, 0))
-        if operand_bits > kind.activation_bits[1]:
-            raise ModelError(f"layer {p.title}: {kind.name} takes activations of at most "
-                             f"{kind.activation_bits[1]} bits, not {operand_bits}; put a "
-                             f"requantise layer before it")
-        weight_bits = bits_for_range(min(int(p.weights.min()), 0), max(int(p.weights.max()), 0))
-        if weight_bits > kind.weight_bits[1]:
-            raise ModelError(f"layer {p.title}: {kind.name} takes weights of at most "
-                             f"{kind.weight_bits[1]} bits, not {weight_bits}; quantise with fewer "
-                             f"weight bits")

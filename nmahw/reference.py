@@ -23,11 +23,12 @@ _ROWS = _COLUMNS = 4
 def reference_designs() -> list[tuple[str, str]]:
     """File name without suffix and RTLIL of every reference design.
 
-    Operands are unsigned 8-bit activations and signed 8-bit weights; elements are those of row 1.
+    Operands are unsigned 8-bit activations and signed 8-bit weights, or the nearest widths an
+    arithmetic takes; elements are those of row 1.
     """
     modules = {}
     for kind in ARITHMETICS:
-        arithmetic = kind(*_OPERANDS)
+        arithmetic = kind.nearest(*_OPERANDS)
         modules[f"nmahw_element_{kind.name}"] = arithmetic.create(row=1)
         if kind.create_row_unit is not Arithmetic.create_row_unit:
             modules[f"nmahw_row_unit_{kind.name}"] = arithmetic.create_row_unit()

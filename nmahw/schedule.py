@@ -24,7 +24,8 @@ __all__ = ["Schedule", "PassSchedule", "FEED_CYCLES", "RESCALE_CYCLES"]
 FEED_CYCLES = 4
 #: Latency of a rescale on the way out: round, shift, clip.
 RESCALE_CYCLES = 3
-# Sequencer: program word, counters, first successor, first step; then a write's register and the final handshake.
+# Sequencer: program word, counters, first successor, first step; then a write's register and
+# the final handshake.
 _PASS_CYCLES = 5
 
 
@@ -148,6 +149,12 @@ class Schedule:
         ends = [p.work.source.base + p.tap_tiles * self.lanes for p in self.passes
                 if p.work.is_dense]
         return max([self.program.memory_words, *ends])
+
+    @property
+    def weight_words(self) -> int:
+        """Weight codes in all tiles, those that fill them up included."""
+        tiles = sum(p.tap_tiles * p.channel_tiles for p in self.passes)
+        return tiles * self.rows * self.columns
 
     def tap_table(self) -> np.ndarray:
         """Tap offsets (table rows, lanes); idle taps have offset 0 and weights 0."""

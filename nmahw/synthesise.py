@@ -169,9 +169,17 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
                    device.rules.at_least(cells), yosys.version, entry.name)
 
 
+# Amaranth asks for the old value where a word is read and written in the same cycle, which block
+# RAMs do not give: Yosys would build comparators and multiplexers around every one. No such value
+# is ever used here (see nmahw.gateware.memory), so any will do.
+_ANY_VALUE_ON_COLLISION = ("setparam -set COLLISION_X_MASK 1'1 "
+                           "t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i")
+
+
 def _script(device: Device, options: FlowOptions) -> str:
     return "\n".join([
-        "read_rtlil design.il", "hierarchy -check -top top", "proc", "flatten", "opt",
+        "read_rtlil design.il", "hierarchy -check -top top", "proc", _ANY_VALUE_ON_COLLISION,
+        "flatten", "opt",
         *options.yosys_passes, "tee -o unmapped.json stat -json",
         *device.rules.map_commands(device, options),
         "write_json netlist.json", "tee -o stat.json stat -json", ""])

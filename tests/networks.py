@@ -1,5 +1,7 @@
 """Small networks that together use every way the engine knows."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from nmahw.layers.arg_max import ArgMax
@@ -60,3 +62,11 @@ def random_images(network: Network, count: int, seed: int = 0) -> np.ndarray:
     for index, value in zip(range(count // 2), (fmt.high, fmt.low), strict=False):
         images[index] = value
     return images
+
+
+def network_for(name: str, kind: type) -> Network:
+    """The network of that name with the nearest weights that an arithmetic has codes for."""
+    network = NETWORKS[name]
+    layers = [replace(layer, weights=kind.project(layer.weights)) if layer.is_matrix else layer
+              for layer in network.layers]
+    return Network(network.input_format, tuple(layers))

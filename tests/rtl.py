@@ -11,7 +11,11 @@ from nmahw.design import Design
 
 
 def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int = 0) -> list[int]:
-    """Value of one step for each (activation, weight), through row unit, element, column unit."""
+    """Value of one step for each (activation, weight), through row unit, element, column unit.
+
+    An element that takes several activations gets each pair at another of its taps, with weight 0
+    and an arbitrary activation at the others.
+    """
     element, row_unit = arithmetic.create(row=1), arithmetic.create_row_unit()
     column_unit = arithmetic.create_column_unit(rows=2)
     m = Module()
@@ -21,15 +25,23 @@ def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int
     phases = arithmetic.phases(arithmetic.activation)
     to_psum = arithmetic.row_latency_cycles + arithmetic.latency_cycles
     to_value = to_psum + arithmetic.column_latency_cycles
-    codes = [int(c) for c in arithmetic.encode_weights(np.array([[w] for _, w in pairs]))]
+    weights = np.zeros((len(pairs), arithmetic.taps), dtype=np.int64)
+    activations = np.random.default_rng(0).integers(
+        arithmetic.activation.low, arithmetic.activation.high + 1, weights.shape)
+    for index, (x, w) in enumerate(pairs):
+        weights[index, index % arithmetic.taps] = w
+        activations[index, index % arithmetic.taps] = x
+    codes = [int(c) for c in arithmetic.encode_weights(weights)]
+    mask = (1 << arithmetic.activation.bits) - 1
+    words = [sum((int(x) & mask) << (tap * arithmetic.activation.bits)
+                 for tap, x in enumerate(row)) for row in activations]
     results = []
 
     async def bench(ctx):
         for cycle in range(len(pairs) * phases + to_value):
             if cycle < len(pairs) * phases:
                 index, phase = divmod(cycle, phases)
-                mask = (1 << arithmetic.activation.bits) - 1
-                ctx.set(row_unit.activations, pairs[index][0] & mask)
+                ctx.set(row_unit.activations, words[index])
                 ctx.set(row_unit.phase, phases - 1 - phase)
                 ctx.set(element.weight, codes[index])
             phase = (cycle - to_psum) % phases

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from networks import NETWORKS, random_images
+from networks import NETWORKS, network_for, random_images
 
 from nmahw.arith import ARITHMETICS
 from nmahw.design import Design
 from nmahw.errors import ModelError, UsageError
 from nmahw.layers.dense import Dense
+from nmahw.layers.requantise import Requantise
 from nmahw.network import Network
 from nmahw.tensor import TensorFormat
 from rtl import run_accelerator
@@ -16,7 +17,7 @@ SHAPES = [(1, 1), (3, 2), (4, 4), (2, 9), (5, 3)]
 
 
 def check(name: str, arithmetic: str, rows: int, columns: int, stall: float, count: int = 3):
-    network = NETWORKS[name]
+    network = network_for(name, ARITHMETICS.get(arithmetic))
     design = Design.of(network, arithmetic, rows, columns)
     images = random_images(network, count, seed=rows * 100 + columns)
     run = run_accelerator(design, images, stall=stall, seed=columns)
@@ -26,7 +27,7 @@ def check(name: str, arithmetic: str, rows: int, columns: int, stall: float, cou
     return design, run
 
 
-@pytest.mark.parametrize("arithmetic", ARITHMETICS.names())
+@pytest.mark.parametrize("arithmetic", [kind.name for kind in ARITHMETICS if kind.exact])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_equals_golden_and_closed_form(name, arithmetic):
     shape = SHAPES[sorted(NETWORKS).index(name) % len(SHAPES)]
@@ -81,3 +82,38 @@ def test_refuses_operands_too_wide_naming_the_layer():
     network = Network(TensorFormat((3,), 0, 3), (Dense(np.array([[1, 2, -40000]])),))
     with pytest.raises(ModelError, match="layer 0 dense: dsp takes weights of at most 16 bits"):
         Design.of(network, "dsp", 2, 2)
+
+
+def test_refuses_widths_that_only_two_layers_together_exceed():
+    network = Network(TensorFormat((2,), 0, 511), (
+        Dense(np.array([[1, -2]])), Requantise(2, -256, 255), Dense(np.array([[3]]))))
+    with pytest.raises(ModelError, match="layers 2 dense .* and 0 dense .* share one array: "
+                                         "quarter_square takes activations of at most 9 bits"):
+        Design.of(network, "quarter_square", 1, 1)
+
+
+def test_refuses_inputs_wider_than_a_beat():
+    network = Network(TensorFormat((2,), 0, 2**33), (
+        Requantise(30, 0, 7), Dense(np.array([[1, -2]]))))
+    with pytest.raises(ModelError, match="at most 32 bits an element, not 34"):
+        Design.of(network, "dsp", 1, 1)
+
+
+def test_refuses_networks_no_device_could_hold():
+    network = Network(TensorFormat((3000,), 0, 1), (Dense(np.ones((3000, 3000), int)),))
+    with pytest.raises(ModelError, match="weight memory must hold at most 4,194,304 words"):
+        Design.of(network, "dsp", 4, 4)
+
+
+def test_refuses_weights_without_a_code(monkeypatch):
+    kind = ARITHMETICS.get("bit_serial")
+    monkeypatch.setattr(kind, "project", classmethod(lambda cls, w: np.clip(w, -1, 1)))
+    with pytest.raises(ModelError, match="layer 0 dense: bit_serial must have a code for every "
+                                         "weight, but has none for -2"):
+        Design.of(NETWORKS["one weight"], "bit_serial", 1, 1)
+
+
+def test_refuses_what_is_not_exact(monkeypatch):
+    monkeypatch.setattr(ARITHMETICS.get("bit_serial"), "exact", False)
+    with pytest.raises(ModelError, match="bit_serial must be exact"):
+        Design.of(NETWORKS["one weight"], "bit_serial", 1, 1)

@@ -161,7 +161,8 @@ Network(TensorFormat((3,), 0, 7), layers).save({str(net)!r})
 
 
 @pytest.mark.parametrize("file, name", [
-    ("test_arith.py", "extra_adds and Operand"), ("test_layers.py", "extra_clip"),
+    ("test_arith.py", "extra_adds and Operand"), ("test_accelerator.py", "extra_adds and mlp"),
+    ("test_certify.py", "extra_adds"), ("test_layers.py", "extra_clip"),
     ("test_program.py", "extra_clip"), ("test_boards.py", "extra")])
 def test_tests_run_over_them(copy, file, name):
     text = run(copy, "-m", "pytest", "-q", f"tests/{file}", "-k", name, "-p", "no:cacheprovider",

@@ -17,8 +17,10 @@ and the hardware it creates for the array. The array is an R x C grid of *elemen
 Timing. An element given a symbol and weight code in cycle t reads `psum_i` in cycle
 ``t + latency_cycles - 1`` and shows ``psum_o`` (a register) in cycle ``t + latency_cycles``.
 The row unit shows the symbol `row_latency_cycles` after its inputs, the column unit the value
-`column_latency_cycles` after the psum of the step's last phase. Zero activations with zero
-weight codes contribute nothing, so that unused rows and columns are harmless.
+`column_latency_cycles` after the psum of the step's last phase.
+
+Unused rows and columns get weight 0 and *arbitrary* activations: with weight 0 an element must
+contribute nothing.
 """
 
 from __future__ import annotations
@@ -128,6 +130,19 @@ class Arithmetic(ABC):
             if not low <= operand.bits <= high:
                 raise ModelError(f"{self.name} takes {what} of {low}..{high} bits, not "
                                  f"{operand.bits} ({operand})")
+
+    @classmethod
+    def nearest(cls, activation: Operand, weight: Operand) -> Arithmetic:
+        """An instance for these operands, their widths moved into what the arithmetic takes."""
+        return cls(*(Operand(min(max(operand.bits, low), high), operand.signed)
+                     for operand, (low, high) in ((activation, cls.activation_bits),
+                                                  (weight, cls.weight_bits))))
+
+    @classmethod
+    def project(cls, weights: np.ndarray) -> np.ndarray:
+        """The nearest weights that the arithmetic has codes for; by default by range alone."""
+        limit = 1 << cls.weight_bits[1]
+        return np.clip(weights, -limit // 2, limit - 1)
 
     # What the array has to know.
 

@@ -3,6 +3,13 @@
 A 3,000 x 8 bit memory made of 2 K x 9 blocks ends in a multiplexer in LUTs, right behind the
 blocks' slow outputs; the same memory made of two 4 K x 4 slices does not, and takes no more
 blocks. The cut assumes 16 Kbit blocks (ECP5, Gowin); smaller ones (iCE40) are joined anyway.
+
+Nobody may use what is read from a word in the cycle in which it is written: synthesis is told
+that any value will do, which saves a comparator and a multiplexer around every block. It holds
+here. A pass reads its source while it writes its target and the entry fills the other input, and
+these regions are disjoint; an idle tap may read anything, because its weight is 0. The pool reads
+a channel's running value three cycles before it can be written and at the earliest one cycle
+after it was; the output buffer is read only when it is complete.
 """
 
 from collections.abc import Sequence

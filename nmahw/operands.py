@@ -1,0 +1,82 @@
+"""What a network asks of an arithmetic: operand widths, weights it has codes for."""
+
+import numpy as np
+
+from .arith import Arithmetic, Operand
+from .errors import ModelError
+from .program import Pass, Program
+from .tensor import bits_for_range
+
+__all__ = ["operands_for", "check_arithmetic"]
+
+
+def _activations(work: Pass) -> tuple[int, int]:
+    return work.input_format.low, work.input_format.high
+
+
+def _weights(work: Pass) -> tuple[int, int]:
+    return int(work.weights.min()), int(work.weights.max())
+
+
+def _span(ranges: list[tuple[int, int]]) -> Operand:
+    """Smallest operand that holds all ranges, and zero."""
+    low = min(0, *(low for low, _ in ranges))
+    high = max(0, *(high for _, high in ranges))
+    return Operand(bits_for_range(low, high), low < 0)
+
+
+def operands_for(program: Program, kind: type[Arithmetic]) -> tuple[Operand, Operand]:
+    """Smallest operands (activation, weight) that hold everything, as `kind` can take them.
+
+    Raises
+    ------
+    ModelError
+        Some layer's operands are too wide for `kind`, or those of several layers together; the
+        message names them.
+    """
+    return (_operand(program, kind, "activations", _activations, kind.activation_bits,
+                     "put a requantise layer before it"),
+            _operand(program, kind, "weights", _weights, kind.weight_bits,
+                     "quantise with fewer weight bits"))
+
+
+def _operand(program, kind, what, ranges_of, limits, advice) -> Operand:
+    ranges = [ranges_of(p) for p in program.passes]
+    for p, span in zip(program.passes, ranges, strict=True):
+        bits = _span([span]).bits
+        if bits > limits[1]:
+            raise ModelError(f"layer {p.title}: {kind.name} takes {what} of at most {limits[1]} "
+                             f"bits, not {bits}; {advice}")
+    operand = _span(ranges)
+    if operand.bits > limits[1]:
+        lowest = program.passes[min(range(len(ranges)), key=lambda i: ranges[i][0])].title
+        highest = program.passes[max(range(len(ranges)), key=lambda i: ranges[i][1])].title
+        raise ModelError(f"layers {lowest} (negative {what}) and {highest} (large ones) share one "
+                         f"array: {kind.name} takes {what} of at most {limits[1]} bits, not the "
+                         f"{operand.bits} that hold both; requantise one of them more narrowly")
+    return Operand(max(operand.bits, limits[0]), operand.signed)
+
+
+def check_arithmetic(program: Program, arithmetic: Arithmetic) -> None:
+    """Make sure that `arithmetic` computes what the program's golden model does.
+
+    Raises
+    ------
+    ModelError
+        It is not exact, its operands are too narrow, or it has no code for some weight; the
+        message names the layer.
+    """
+    if not arithmetic.exact:
+        raise ModelError(f"arithmetic {arithmetic.name} must be exact to run a network of exact "
+                         f"products, but it approximates them")
+    for p in program.passes:
+        for what, (low, high), operand in (("activations", _activations(p), arithmetic.activation),
+                                           ("weights", _weights(p), arithmetic.weight)):
+            if low < operand.low or high > operand.high:
+                raise ModelError(f"layer {p.title}: {arithmetic.name} must take {what} of "
+                                 f"{low}..{high}, but is made for {operand}")
+        wrong = p.weights[p.weights != type(arithmetic).project(p.weights)]
+        if wrong.size:
+            raise ModelError(f"layer {p.title}: {arithmetic.name} must have a code for every "
+                             f"weight, but has none for {int(wrong.flat[0])} (and "
+                             f"{np.unique(wrong).size - 1} other values)")
