@@ -120,8 +120,16 @@ class Design:
         trace : bool
             Add the trace ports (axis only).
         """
-        if pins == "serial":
-            return rtlil.convert(SerialPins(self.create()), name="top", emit_src=False)
-        if pins != "axis":
+        if pins not in ("axis", "serial"):
             raise UsageError(f"pins must be 'axis' or 'serial', not {pins!r}")
-        return rtlil.convert(self.create(trace), name=TOP, emit_src=False)
+        # Generating takes seconds, and several stages ask for the same text.
+        key = pins, trace
+        if key not in self._texts:
+            self._texts[key] = (
+                rtlil.convert(self.create(trace), name=TOP, emit_src=False) if pins == "axis" else
+                rtlil.convert(SerialPins(self.create()), name="top", emit_src=False))
+        return self._texts[key]
+
+    @cached_property
+    def _texts(self) -> dict[tuple[str, bool], str]:
+        return {}

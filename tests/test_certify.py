@@ -1,9 +1,13 @@
 """The certificate: granted without a multiplier, refused with one at any stage."""
 
 import pytest
+from networks import network_for
 from small_designs import shared_bench, small_rtlil
 
-from nmahw.certify import FORBIDDEN_CELLS, certify, rtlil_cells
+from nmahw.arith import ARITHMETICS
+from nmahw.certify import FORBIDDEN_CELLS, Certificate, Finding, certify, rtlil_cells
+from nmahw.compare import flow_options
+from nmahw.design import Design
 from nmahw.devices import FAMILIES, FlowOptions, device
 from nmahw.errors import CertificateError
 from nmahw.synthesise import place_and_route
@@ -100,8 +104,20 @@ def test_an_instance_of_any_familys_multiplier_is_refused(family, bench, monkeyp
 
 
 def test_a_long_list_is_cut():
-    from nmahw.certify import Certificate, Finding
     findings = tuple(Finding("RTLIL", "top", f"${n}", "$mul") for n in range(25))
     with pytest.raises(CertificateError, match="has 25:") as caught:
         Certificate("big", "ecp5-25k", findings, {"RTLIL": 100}).require()
     assert "and 15 more" in str(caught.value) and "$9 " in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [kind.name for kind in ARITHMETICS if kind.exact])
+def test_whole_accelerators_are_granted_unless_they_are_baselines(name, bench):
+    """Addressing, pooling and requantisation are in it, beside a single element."""
+    kind = ARITHMETICS.get(name)
+    design = Design.of(network_for("averages", kind), name, 1, 1)
+    certificate = certify(design.rtlil(pins="serial"), device("ecp5-25k"),
+                          flow_options(design.arithmetic), bench, label=name)
+    assert certificate.granted is not kind.is_baseline
+    if kind.is_baseline:
+        with pytest.raises(CertificateError):
+            certificate.require()

@@ -35,7 +35,9 @@ class Accelerator(wiring.Component):
     Attributes
     ----------
     s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast
-        Elements of the input, channel by channel, row by row.
+        Elements of the input, channel by channel, row by row. Bits above the element's width are
+        ignored; elements outside the network's input range are computed with as they are, and
+        accumulators may then overflow.
     m_axis_tdata, m_axis_tvalid, m_axis_tready, m_axis_tlast
         Results, sign- or zero-extended to whole bytes.
     busy, layer : Out
