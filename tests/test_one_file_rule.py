@@ -1,7 +1,8 @@
 """One new file is enough for an arithmetic, a layer, a board.
 
-A copy of the package gets one file of each kind and no other change; then the copy's own command
-line, comparison, certificate and tests must know them.
+A copy of the package gets one file of each kind (and a second arithmetic: one takes several
+activations an element, the other has codes for few weights) and no other change; then the copy's
+own command line, comparison, certificate and tests must know them.
 """
 
 import json
@@ -18,17 +19,18 @@ import nmahw.boards
 
 ROOT = Path(__file__).parent.parent
 
-ARITHMETIC = '''
-"""Extra: the shifted activations whose weight bit is set, all in one cycle."""
+ADDS = '''
+"""Extra: two activations an element; the shifted ones whose weight bit is set, all added."""
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal
-from . import Arithmetic, Element, range_shape
+from . import Arithmetic, Element
 
 
 class ExtraAdds(Arithmetic):
     name = "extra_adds"
     summary = "x << k for every set bit k of w"
     source = "shift and add"
+    taps = 2
 
     @property
     def latency_cycles(self):
@@ -49,16 +51,54 @@ class ExtraAdds(Arithmetic):
 class ExtraElement(Element):
     def elaborate(self, platform):
         m = Module()
-        x = Signal(self.arithmetic.activation.shape)
-        product = Signal(range_shape(*self.arithmetic.product_range()))
-        m.d.comb += x.eq(self.symbol)
+        a = self.arithmetic
         total = 0
-        for k in range(self.arithmetic.weight.bits):
-            part = Mux(self.weight[k], x << k, 0)
-            last = self.arithmetic.weight.signed and k == self.arithmetic.weight.bits - 1
-            total = total - part if last else total + part
-        m.d.sync += product.eq(total)
-        self.add_to_psum(m, product)
+        for tap in range(a.taps):
+            x = Signal(a.activation.shape, name=f"x{tap}")
+            m.d.comb += x.eq(self.symbol.word_select(tap, a.activation.bits))
+            w = self.weight.word_select(tap, a.weight.bits)
+            for k in range(a.weight.bits):
+                part = Mux(w[k], x << k, 0)
+                last = a.weight.signed and k == a.weight.bits - 1
+                total = total - part if last else total + part
+        kept = Signal(a.value_shape(1))
+        m.d.sync += kept.eq(total)
+        self.add_to_psum(m, kept)
+        return m
+'''
+
+TERNARY = '''
+"""Extra: weights of -1, 0 and 1 only."""
+import numpy as np
+from amaranth.hdl import Module, Mux, Signal
+from . import Arithmetic, Element
+
+
+class ExtraTernary(Arithmetic):
+    name = "extra_ternary"
+    summary = "-x, 0 or x"
+    source = "ternary weights"
+    weight_bits = (2, 2)
+    latency_cycles = 1
+
+    @classmethod
+    def project(cls, weights):
+        return np.sign(weights)
+
+    def compute(self, x, w):
+        return np.where(w == 0, 0, np.where(w > 0, x, -x)).astype(np.int64)
+
+    def create(self, row=0):
+        return ExtraTernaryElement(self, row)
+
+
+class ExtraTernaryElement(Element):
+    def elaborate(self, platform):
+        m = Module()
+        x = Signal(self.arithmetic.activation.shape)
+        m.d.comb += x.eq(self.symbol)
+        signed = self.arithmetic.weight.signed
+        self.add_to_psum(m, Mux(self.weight[0], Mux(self.weight[1] & signed, -x, x), 0))
         return m
 '''
 
@@ -119,8 +159,9 @@ def copy(tmp_path_factory):
                     ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
-    for place, text in (("arith", ARITHMETIC), ("layers", LAYER), ("boards", BOARD)):
-        (folder / "nmahw" / place / "extra.py").write_text(text)
+    for name, text in (("arith/extra_adds", ADDS), ("arith/extra_ternary", TERNARY),
+                       ("layers/extra", LAYER), ("boards/extra", BOARD)):
+        (folder / "nmahw" / f"{name}.py").write_text(text)
     return folder
 
 
@@ -134,10 +175,14 @@ def run(copy: Path, *arguments: str) -> str:
 
 def test_command_line_offers_them(copy):
     listed = run(copy, "-m", "nmahw", "info")
-    for name in ("extra_adds", "extra_clip", "extra-board"):
+    for name in ("extra_adds", "extra_ternary", "extra_clip", "extra-board"):
         assert name in listed
     help_text = run(copy, "-m", "nmahw", "compare", "--help")
     assert "extra_adds" in help_text and "extra-board" in help_text
+
+
+def test_reference_verilog_has_their_elements(copy):
+    assert "nmahw_element_extra_ternary.v" in run(copy, "-m", "nmahw.reference", "rtl")
 
 
 def test_certificate_and_comparison_take_them(copy, tmp_path):
@@ -161,9 +206,9 @@ Network(TensorFormat((3,), 0, 7), layers).save({str(net)!r})
 
 
 @pytest.mark.parametrize("file, name", [
-    ("test_arith.py", "extra_adds and Operand"), ("test_accelerator.py", "extra_adds and mlp"),
-    ("test_certify.py", "extra_adds"), ("test_layers.py", "extra_clip"),
-    ("test_program.py", "extra_clip"), ("test_boards.py", "extra")])
+    ("test_arith.py", "extra"), ("test_accelerator.py", "extra and (mlp or averages)"),
+    ("test_program.py", "extra"), ("test_certify.py", "extra"), ("test_layers.py", "extra_clip"),
+    ("test_boards.py", "extra")])
 def test_tests_run_over_them(copy, file, name):
     text = run(copy, "-m", "pytest", "-q", f"tests/{file}", "-k", name, "-p", "no:cacheprovider",
                "-p", "no:xdist")
