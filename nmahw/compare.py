@@ -19,6 +19,7 @@ from .errors import BuildError, DoesNotFit, ModelError, UsageError
 from .network import Network
 from .synthesise import (
     CriticalPath,
+    Netlist,
     check_seeds,
     fmax_median,
     place_and_route,
@@ -49,6 +50,7 @@ class DesignLike(Protocol):
 
     arithmetic: object
     cycles_per_image: int
+    memory_bits: int
 
     def rtlil(self, pins: str) -> str:
         """RTLIL with a module ``top`` behind a serial harness, for ``pins="serial"``."""
@@ -284,14 +286,36 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
     return Comparison(network.title, network.macs, device, rows, columns, seeds, tuple(results))
 
 
+def _check_memory(design: DesignLike, device: Device) -> None:
+    """Refuse what cannot fit before minutes are spent on mapping it."""
+    blocks = -(-design.memory_bits // device.rules.block_ram_bits)
+    if blocks > device.limits["block_ram"]:
+        raise DoesNotFit(
+            f"weights and activations take {design.memory_bits:,} bits, at least {blocks} block "
+            f"RAM, but {device.name} has {device.limits['block_ram']}",
+            {"block_ram": (blocks, device.limits["block_ram"])})
+
+
+def _check_multipliers(netlist: Netlist, products: int, device: Device) -> None:
+    """A product that a hard multiplier was found for must not have taken others with it."""
+    blocks = sum(number for kind, number in netlist.cells.items()
+                 if kind in device.rules.hard_multipliers)
+    if 0 < blocks < products:
+        raise BuildError(f"mapping must keep all {products} products, but made {blocks} hard "
+                         f"multipliers of them: the netlist is not the design")
+
+
 def _build_row(name: str, design: DesignLike, macs: int, device: Device, seeds: tuple[int, ...],
                accuracy: object, bench: Workbench) -> Row:
     options = flow_options(design.arithmetic)
     certificate, placed, problem, lacking, products = None, [], "", {}, 0
     try:
+        _check_memory(design, device)
         rtlil = design.rtlil(pins="serial")
         certificate = certify(rtlil, device, options, bench, label=name)
-        products = synthesise(rtlil, device, options, bench, name).unmapped_cells.get("$mul", 0)
+        netlist = synthesise(rtlil, device, options, bench, name)
+        products = netlist.unmapped_cells.get("$mul", 0)
+        _check_multipliers(netlist, products, device)
         placed = place_and_route(rtlil, device, options, seeds, bench=bench, label=name)
         certificate = certify(rtlil, device, options, bench, placed, name)
     except Cancelled:

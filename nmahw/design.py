@@ -101,6 +101,11 @@ class Design:
         """Clock cycles from one image to the next when neither stream pauses."""
         return self.schedule.image_cycles
 
+    @property
+    def memory_bits(self) -> int:
+        """Bits of all weight and activation memories."""
+        return self.schedule.memory_bits
+
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Golden results, one row an image, in the order of the output stream."""
         return self.network.predict(images).reshape(len(images), -1)

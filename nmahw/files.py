@@ -19,7 +19,8 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
     """
     path = Path(path)
     if isinstance(data, str):
-        data = data.encode()
+        # Names that came from the file system may hold bytes that are no text.
+        data = data.encode("utf-8", "backslashreplace")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

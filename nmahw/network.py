@@ -215,6 +215,8 @@ class Network:
             The file is missing, damaged, of another kind or of an unknown version.
         """
         path = Path(path)
+        if path.suffix == ".onnx":
+            raise ModelError(f"{path} must go through 'nmahw import' first")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 if not isinstance(archive, np.lib.npyio.NpzFile) or "network" not in archive:
@@ -229,8 +231,10 @@ class Network:
                              else f"{path}: {error}") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
                 zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError) as error:
+            # numpy's own words advise to load what must not be loaded.
+            why = "" if "pickle" in str(error) else f": {error}"
             raise ModelError(f"{path} is damaged or not a network file "
-                             f"({type(error).__name__}: {error})") from None
+                             f"({type(error).__name__}{why})") from None
 
     @classmethod
     def _from_parts(cls, text: str, arrays: dict[str, np.ndarray]) -> "Network":

@@ -156,6 +156,13 @@ class Schedule:
         tiles = sum(p.tap_tiles * p.channel_tiles for p in self.passes)
         return tiles * self.rows * self.columns
 
+    @property
+    def memory_bits(self) -> int:
+        """Bits of all weight and activation memories."""
+        arithmetic = self.arithmetic
+        return (self.weight_words * arithmetic.weight_code_bits
+                + self.lanes * self.memory_words * arithmetic.activation.bits)
+
     def tap_table(self) -> np.ndarray:
         """Tap offsets (table rows, lanes); idle taps have offset 0 and weights 0."""
         rows = [np.arange(self.lanes)] if any(p.work.is_dense for p in self.passes) else []

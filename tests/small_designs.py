@@ -61,6 +61,7 @@ class StandInDesign:
     arithmetic: StandInArithmetic
     cycles_per_image: int
     text: str
+    memory_bits: int = 0
 
     def rtlil(self, pins):
         assert pins == "serial"

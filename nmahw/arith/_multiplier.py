@@ -37,11 +37,14 @@ class MultiplierElement(Element):
     ----------
     register_operands : bool
         Whether a register stands before the multiplier as well.
+    keep_product : bool
+        Keep the product's register out of the multiplier block.
     """
 
     def __init__(self, arithmetic: MultiplierArithmetic, row: int,
-                 register_operands: bool = False):
+                 register_operands: bool = False, keep_product: bool = False):
         self._register_operands = register_operands
+        self._product_attributes = {"keep": 1} if keep_product else {}
         super().__init__(arithmetic, row)
 
     def elaborate(self, platform):
@@ -53,7 +56,8 @@ class MultiplierElement(Element):
             domain = m.d.sync if self._register_operands else m.d.comb
             domain += signal.eq(port)
             operands.append(signal)
-        product = Signal(range_shape(*self.arithmetic.product_range()), reset_less=True)
+        product = Signal(range_shape(*self.arithmetic.product_range()), reset_less=True,
+                         attrs=self._product_attributes)
         m.d.sync += product.eq(operands[0] * operands[1])
         self.add_to_psum(m, product)
         return m

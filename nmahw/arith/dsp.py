@@ -21,4 +21,6 @@ class Dsp(MultiplierArithmetic):
     def create(self, row: int = 0) -> Element:
         # The blocks stand in a few rows of the chip: without a register on either side, the
         # way there and back would be one path, and the baseline slower than it has to be.
-        return MultiplierElement(self, row, register_operands=True)
+        # Yosys 0.70 may pack one product register into two iCE40 blocks (its own as the product,
+        # the one above's as the addend) and then drop half of the array: `keep` prevents it.
+        return MultiplierElement(self, row, register_operands=True, keep_product=True)

@@ -1,5 +1,6 @@
 """The application, and the way from an exception to an exit code."""
 
+import errno
 import importlib
 import inspect
 import os
@@ -15,7 +16,7 @@ import typer
 import typer.core
 
 from .. import __version__
-from ..errors import EXIT_CODES, NmahwError, UsageError
+from ..errors import EXIT_CODES, EnvironmentProblem, NmahwError, UsageError
 from ._choices import fill
 from ._terminal import console, tell_error
 
@@ -24,6 +25,9 @@ __all__ = ["app", "main", "run", "INTERRUPTED", "BROKEN_PIPE"]
 #: Exit codes as a shell gives them: 128 and the signal's number.
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + 13  # SIGPIPE, which Windows does not name
+
+# What the system says when nothing more can be written.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 # Typer may carry its own copy of click: what its errors derive from is found through one of them.
 _ClickError = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
@@ -133,7 +137,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         # How typer ends for the same reason.
         return _pipe_broke() if isinstance(end.__context__, BrokenPipeError) else end.code
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            tell_error(f"there must be room for what is written: {error.strerror}")
+            return EnvironmentProblem.exit_code
         traceback.print_exc()
         tell_error(f"this is a defect of nmahw {__version__}: please report the lines above")
         return 1
@@ -148,6 +155,10 @@ def _pipe_broke() -> int:
 
 def main() -> None:
     """Entry point of the console script."""
+    # A stream that the shell closed (``>&-``) is None.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _end)

@@ -19,6 +19,8 @@ __all__ = ["Work", "console", "show_path", "show_table", "table", "tell", "tell_
 
 # Wider than any table here.
 _FILE_WIDTH = 400
+# What the comparison's tables take.
+_LEAST_TABLE_WIDTH = 140
 # Without a terminal, how often a count is told, seconds.
 _TOLD_EVERY_S = 10.0
 
@@ -43,6 +45,13 @@ def tell_error(text: str) -> None:
     """One error on standard error."""
     console(stderr=True).print(f"[bold red]error:[/] {escape(text)}", highlight=False,
                                soft_wrap=True)
+
+
+def show_wide(renderable: object) -> None:
+    """Print tables that must not be cut, on terminals too narrow for them as well."""
+    screen = console()
+    screen.print(renderable, width=max(screen.width, _LEAST_TABLE_WIDTH), crop=False,
+                 no_wrap=True, overflow="ignore")
 
 
 def show_path(what: str, path: Path) -> None:

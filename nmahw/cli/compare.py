@@ -18,7 +18,7 @@ from ._options import (
     read_arithmetics,
     read_array,
 )
-from ._terminal import console, show_path, working
+from ._terminal import show_path, show_wide, working
 
 if TYPE_CHECKING:
     from ..design import Design
@@ -69,7 +69,7 @@ def command(model: Model, arith: Arithmetics, device: DeviceName = "ecp5-45k",
     with working("comparing") as work:
         comparison = compare(network, names, device, rows, columns, range(1, seeds + 1),
                              accuracy=accuracy, bench=Workbench(jobs=jobs, say=work.say))
-    console().print(tables(comparison))
+    show_wide(tables(comparison))
     if json is not None:
         show_path("JSON", write_json(comparison, json))
     if html is not None:

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from ._options import Jobs
-from ._terminal import console, show_path, show_table, working
+from ._terminal import console, show_path, show_table, show_wide, working
 
 EXAMPLE = "nmahw demo --out my-demo"
 
@@ -31,7 +31,7 @@ def command(out: Annotated[Path, typer.Option(
         from ..report import tables
         result = run_demo(out, QUICK if quick else FULL, jobs, say=work.say, progress=work.count)
     screen = console()
-    screen.print(tables(result.comparison))
+    show_wide(tables(result.comparison))
     show_table("Hardware against the golden model, every output, bit for bit",
                ("arithmetic", "images", "outputs", "different", "cycles/image, predicted and seen",
                 "simulated cycles/s"),

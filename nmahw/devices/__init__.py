@@ -107,6 +107,8 @@ class Family(ABC):
     devices: ClassVar[tuple[Device, ...]]
     #: Netlist cell types that multiply.
     hard_multipliers: ClassVar[frozenset[str]]
+    #: Bits of one block RAM.
+    block_ram_bits: ClassVar[int]
     #: The vendor's word for what ``lut`` counts.
     lut_name: ClassVar[str] = "LUT"
 

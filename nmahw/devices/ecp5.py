@@ -29,6 +29,7 @@ class Ecp5(Family):
     lut_name = "COMB"
     devices = (_device(25, 24288, 28, 56), _device(45, 43848, 72, 108),
                _device(85, 83640, 156, 208))
+    block_ram_bits = 18432
     hard_multipliers = frozenset({"MULT18X18C", "MULT18X18D", "MULT9X9C", "MULT9X9D", "ALU24A",
                                   "ALU24B", "ALU54A", "ALU54B"})
 

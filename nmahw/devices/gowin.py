@@ -34,6 +34,7 @@ class Gowin(Family):
                {"lut": 8640, "ff": 6480, "dsp": 40, "block_ram": 26, "alu": 6480},
                ("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C")),
     )
+    block_ram_bits = 18432
     hard_multipliers = frozenset({
         "MULT9X9", "MULT18X18", "MULT36X36", "MULT12X12", "MULT27X36", "MULTALU18X18",
         "MULTALU36X18", "MULTADDALU18X18", "MULTADDALU12X12", "MULTALU27X18", "MULTACC"})

@@ -28,6 +28,7 @@ class Ice40(Family):
                {"lut": 5280, "ff": 5280, "dsp": 8, "block_ram": 30},
                ("--up5k", "--package", "sg48")),
     )
+    block_ram_bits = 4096
     hard_multipliers = frozenset({"SB_MAC16", "ICESTORM_DSP"})
 
     @classmethod
