@@ -1,6 +1,8 @@
 """Comparisons: figures, relations, rows that fail, baselines that nobody asked for."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +10,13 @@ from comparisons import HOSTILE, comparison
 from small_designs import StandInArithmetic, StandInDesign, shared_bench, small_rtlil
 
 from nmahw.arith import ARITHMETICS
-from nmahw.compare import METRICS, baseline_names, compare, flow_options
-from nmahw.errors import ModelError, UsageError
+from nmahw.compare import METRICS, _check_multipliers, baseline_names, compare, flow_options
+from nmahw.design import Design
+from nmahw.devices import device
+from nmahw.errors import BuildError, ModelError, UsageError
 from nmahw.layers.dense import Dense
 from nmahw.network import Network
+from nmahw.synthesise import synthesise
 from nmahw.tensor import TensorFormat
 from nmahw.toolchain import Cancelled
 from nmahw.workbench import Workbench
@@ -169,3 +174,35 @@ def test_real_accelerators_of_every_arithmetic_are_built_and_certified(tmp_path_
         assert row.certificate.granted != row.is_baseline
         if not row.is_baseline:
             assert row.resources["dsp"] == 0
+
+
+def test_what_cannot_fit_is_refused_before_mapping(tmp_path_factory):
+    def huge(network, name, rows, columns):
+        return replace(stand_in(network, name, rows, columns), memory_bits=10**6, text="no RTLIL")
+
+    row, = compare(NETWORK, [], "ice40-hx8k", 1, 1, [1], baselines=["booth"],
+                   bench=shared_bench(tmp_path_factory), design_factory=huge).results
+    assert row.lacking == {"block_ram": (245, 32)} and not row.built
+    assert "take 1,000,000 bits, at least 245 block RAM, but ice40-hx8k has 32" in row.problem
+
+
+def test_a_netlist_that_lost_products_is_refused():
+    part = device("ice40-up5k")
+    for blocks, products in ((4, 4), (8, 4), (0, 4)):
+        _check_multipliers(SimpleNamespace(cells={"SB_MAC16": blocks}), products, part)
+    with pytest.raises(BuildError, match="must keep all 4 products, but made 2 hard multipliers"):
+        _check_multipliers(SimpleNamespace(cells={"SB_MAC16": 2, "SB_LUT4": 9}), 4, part)
+
+
+def test_ice40_blocks_do_not_share_products(tmp_path_factory):
+    """Yosys would pack one product's register into two blocks and drop half of the array."""
+    weights = np.random.default_rng(0).integers(-128, 128, (4, 8))
+    network = Network(TensorFormat((8,), 0, 255), (Dense(weights),))
+    cells = {}
+    for name in ("dsp", "booth"):
+        design = Design.of(network, name, 2, 2)
+        netlist = synthesise(design.rtlil(pins="serial"), device("ice40-up5k"),
+                             flow_options(design.arithmetic), shared_bench(tmp_path_factory), name)
+        cells[name] = netlist.cells
+    assert cells["dsp"]["SB_MAC16"] == 4
+    assert cells["dsp"]["SB_RAM40_4K"] == cells["booth"]["SB_RAM40_4K"]
