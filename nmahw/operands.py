@@ -15,7 +15,9 @@ def _activations(work: Pass) -> tuple[int, int]:
 
 
 def _weights(work: Pass) -> tuple[int, int]:
-    return int(work.weights.min()), int(work.weights.max())
+    # Always signed: networks without a negative weight are rare, and elements would get registers
+    # with constant bits, which Yosys 0.70 stumbles over ("conflicting init values").
+    return min(int(work.weights.min()), -1), int(work.weights.max())
 
 
 def _span(ranges: list[tuple[int, int]]) -> Operand:

@@ -165,7 +165,6 @@ def test_the_flow_differs_only_in_what_the_arithmetic_is():
         assert option.target_mhz == options["fabric"].target_mhz and option.wide_lut is None
 
 
-@pytest.mark.long
 def test_real_accelerators_of_every_arithmetic_are_built_and_certified(tmp_path_factory):
     bench = shared_bench(tmp_path_factory)
     result = compare(NETWORK, PLAIN, "ecp5-25k", 2, 2, [1], bench=bench)
