@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from amaranth.back import rtlil
 
+from .approximate import approximated
 from .arith import ARITHMETICS, Arithmetic
 from .errors import ModelError, UsageError
 from .gateware.accelerator import Accelerator
@@ -40,6 +41,7 @@ class Design:
     Parameters
     ----------
     network : Network
+        As the arithmetic computes it: see `nmahw.approximate` for those that are not exact.
     arithmetic : Arithmetic
         Must take the operands that the network needs; `of` makes one that does.
     rows, columns : int
@@ -79,7 +81,10 @@ class Design:
             The arithmetic cannot take the network's operands; the layer is named.
         """
         kind = ARITHMETICS.get(arithmetic)
-        return cls(network, kind(*operands_for(lower(network), kind)), rows, columns)
+        instance = kind(*operands_for(lower(network), kind))
+        if not instance.exact:
+            network = approximated(network, instance)
+        return cls(network, instance, rows, columns)
 
     @cached_property
     def program(self) -> Program:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .errors import ModelError
-from .layers._product import column_range
 from .network import Network
+from .operations import Operation, operation
 from .program import Pass, Pool, Program, Region, Rescale
 from .tensor import TensorFormat
 
@@ -33,6 +33,7 @@ class _OpenPass:
     padding: int
     is_dense: bool
     input_format: TensorFormat
+    operation: Operation
     sums: tuple[int, int]
     grid: tuple[int, int]
     bias: np.ndarray = field(init=False)
@@ -80,24 +81,26 @@ class ProgramBuilder:
 
     # Called by layers.
 
-    def begin_convolution(self, weights: np.ndarray, stride: int, padding: int) -> None:
+    def begin_convolution(self, weights: np.ndarray, stride: int, padding: int,
+                          operation: Operation) -> None:
         """Begin a pass; `weights` (out, in, height, width)."""
         height, width = ((size + 2 * padding - kernel) // stride + 1 for size, kernel
                          in zip(self.format.shape[1:], weights.shape[2:], strict=True))
         self._begin(weights.reshape(len(weights), -1).T, weights.shape[2:], stride, padding,
-                    False, (height, width))
+                    False, (height, width), operation)
 
-    def begin_dense(self, weights: np.ndarray) -> None:
+    def begin_dense(self, weights: np.ndarray, operation: Operation) -> None:
         """Begin a pass; `weights` (out, in)."""
-        self._begin(weights.T, (1, 1), 1, 0, True, (1, 1))
+        self._begin(weights.T, (1, 1), 1, 0, True, (1, 1), operation)
 
     def begin_identity(self) -> None:
         """Begin a pass that changes nothing, to carry what follows."""
-        channels = self.format.shape[0]
+        channels, product = self.format.shape[0], operation("product")
         if len(self.format.shape) == 3:
-            self.begin_convolution(np.eye(channels, dtype=np.int64)[:, :, None, None], 1, 0)
+            self.begin_convolution(np.eye(channels, dtype=np.int64)[:, :, None, None], 1, 0,
+                                   product)
         else:
-            self.begin_dense(np.eye(channels, dtype=np.int64))
+            self.begin_dense(np.eye(channels, dtype=np.int64), product)
 
     def add_bias(self, values: np.ndarray) -> None:
         """Add one value per channel."""
@@ -161,11 +164,11 @@ class ProgramBuilder:
         setattr(last, slot, combined)
 
     def _begin(self, weights: np.ndarray, kernel: tuple[int, int], stride: int, padding: int,
-               is_dense: bool, grid: tuple[int, int]) -> None:
+               is_dense: bool, grid: tuple[int, int], operation: Operation) -> None:
         name = self.network.layers[self._layer].name
         self._passes.append(_OpenPass(
             f"{self._layer} {name}", self._layer, weights, tuple(kernel), stride, padding,
-            is_dense, self.format, column_range(weights, self.format), grid,
+            is_dense, self.format, operation, operation.sum_range(weights, self.format), grid,
             last_layer=self._layer))
 
 
@@ -209,7 +212,8 @@ def _lay_out(builder: ProgramBuilder) -> Program:
         targets.append(target)
     passes = tuple(Pass(
         p.title, p.first_layer, p.last_layer, p.weights, p.kernel, p.stride, p.padding,
-        p.is_dense, p.bias, p.before, p.after, p.pool or Pool(), p.grid, p.input_format, p.sums,
+        p.is_dense, p.bias, p.before, p.after, p.pool or Pool(), p.grid, p.input_format,
+        p.operation, p.sums,
         source, target) for p, source, target in zip(open_passes, placed, targets, strict=True))
     shape = _as_three(builder.network.input_format.shape)
     entries = tuple(Region(shape, placed[0].padding, base)

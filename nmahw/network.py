@@ -21,6 +21,7 @@ import numpy as np
 from .errors import ModelError, NmahwError, UsageError
 from .files import write_atomically
 from .layers import LAYERS, Layer
+from .operations import Operation
 from .tensor import TensorFormat, bits_for_range
 
 __all__ = ["Network", "Trace", "FORMAT_VERSION"]
@@ -194,7 +195,7 @@ class Network:
                 if isinstance(value, np.ndarray):
                     arrays[f"layer{index}.{item.name}"] = _compact(value)
                 else:
-                    entry[item.name] = value
+                    entry[item.name] = value.name if isinstance(value, Operation) else value
             layers.append(entry)
         text = json.dumps({
             "format": "nmahw-network", "version": FORMAT_VERSION, "title": self.title,

@@ -65,13 +65,17 @@ def check_arithmetic(program: Program, arithmetic: Arithmetic) -> None:
     Raises
     ------
     ModelError
-        It is not exact, its operands are too narrow, or it has no code for some weight; the
+        It carries out another operation than some layer, its operands are too narrow, or it has no code for some weight; the
         message names the layer.
     """
-    if not arithmetic.exact:
-        raise ModelError(f"arithmetic {arithmetic.name} must be exact to run a network of exact "
-                         f"products, but it approximates them")
     for p in program.passes:
+        computes = arithmetic if not arithmetic.exact else None
+        if p.operation.name != arithmetic.operation:
+            raise ModelError(f"layer {p.title}: {arithmetic.name} computes the operation "
+                             f"{arithmetic.operation}, but the layer must have {p.operation}")
+        if getattr(p.operation, "arithmetic", None) != computes:
+            raise ModelError(f"layer {p.title}: the network must be computed by {arithmetic} "
+                             f"(nmahw.approximate), not by {p.operation}")
         for what, (low, high), operand in (("activations", _activations(p), arithmetic.activation),
                                            ("weights", _weights(p), arithmetic.weight)):
             if low < operand.low or high > operand.high:

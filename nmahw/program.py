@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .network import Network
+from .operations import Operation
 from .tensor import TensorFormat
 
 __all__ = ["Region", "Rescale", "Pool", "Pass", "Program"]
@@ -147,6 +148,8 @@ class Pass:
         Pooled output positions: rows and columns.
     input_format : TensorFormat
         Of the activations.
+    operation : Operation
+        What is done to an activation and a weight.
     sums : (int, int)
         Range of the accumulator, whatever the order and cut of the sum.
     source, target : Region
@@ -167,6 +170,7 @@ class Pass:
     pool: Pool
     grid: tuple[int, int]
     input_format: TensorFormat
+    operation: Operation
     sums: tuple[int, int]
     source: Region
     target: Region

@@ -175,20 +175,41 @@ class Schedule:
 
     def weight_codes(self) -> np.ndarray:
         """Weight codes (tiles, rows, columns), tap tiles running fastest."""
-        tiles = []
+        weights = np.concatenate([self._tiled(p, p.work.weights) for p in self.passes])
+        used = np.concatenate([self._tiled(p, np.ones_like(p.work.weights)) for p in self.passes])
+        return self.arithmetic.encode_weights(weights, used.astype(bool))
+
+    def _tiled(self, p: PassSchedule, values: np.ndarray) -> np.ndarray:
+        """Values (taps, channels) as tiles (tiles, rows, columns, taps of an element), 0 outside."""
         taps = self.arithmetic.taps
+        padded = np.zeros((p.tap_tiles * self.lanes, p.channel_tiles * self.columns),
+                          dtype=np.int64)
+        padded[:p.work.taps, :p.work.channels] = values
+        shaped = padded.reshape(p.tap_tiles, self.rows, taps, p.channel_tiles, self.columns)
+        return shaped.transpose(3, 0, 1, 4, 2).reshape(-1, self.rows, self.columns, taps)
+
+    @cached_property
+    def offsets(self) -> tuple[np.ndarray, ...]:
+        """By how much each pass's sums are too large after each tap tile (tap tiles, channels)."""
+        result = []
         for p in self.passes:
-            padded = np.zeros((p.tap_tiles * self.lanes, p.channel_tiles * self.columns),
-                              dtype=np.int64)
-            padded[:p.work.taps, :p.work.channels] = p.work.weights
-            shaped = padded.reshape(p.tap_tiles, self.rows, taps, p.channel_tiles, self.columns)
-            shaped = shaped.transpose(3, 0, 1, 4, 2)
-            tiles.append(shaped.reshape(-1, self.rows, self.columns, taps))
-        return self.arithmetic.encode_weights(np.concatenate(tiles))
+            operand = self.activation_operand(p.work)
+            steps = [self.arithmetic.step_offset(p.work.weights[k:k + self.lanes], operand)
+                     for k in range(0, p.work.taps, self.lanes)]
+            result.append(np.cumsum(np.array(steps, dtype=np.int64), axis=0))
+        return tuple(result)
+
+    @cached_property
+    def sum_ranges(self) -> tuple[tuple[int, int], ...]:
+        """Range of each pass's accumulators, offsets included."""
+        return tuple((p.work.sums[0] + min(int(offset.min()), 0),
+                      p.work.sums[1] + max(int(offset.max()), 0))
+                     for p, offset in zip(self.passes, self.offsets, strict=True))
 
     def biases(self) -> list[int]:
-        """Biases of all passes, one after the other."""
-        return [int(v) for p in self.passes for v in p.work.bias]
+        """Biases of all passes, one after the other, what offsets added taken away."""
+        return [int(v) for p, offset in zip(self.passes, self.offsets, strict=True)
+                for v in p.work.bias - offset[-1]]
 
     # Units on the way out.
 

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from .errors import ModelError
 
-__all__ = ["TensorFormat", "bits_for_range"]
+__all__ = ["TensorFormat", "bits_for_range", "smallest_int"]
 
 
 def bits_for_range(low: int, high: int) -> int:
@@ -61,3 +63,8 @@ class TensorFormat:
 
     def __str__(self) -> str:
         return f"{'x'.join(map(str, self.shape))} {'s' if self.signed else 'u'}{self.bits}"
+
+
+def smallest_int(bound: int) -> type:
+    """Integer type in which golden results of magnitude `bound` are kept."""
+    return np.int32 if bound < 2**31 else np.int64

@@ -8,7 +8,12 @@ def shape_of(x):
     return (len(x),) if not isinstance(x[0], list) else (len(x), len(x[0]), len(x[0][0]))
 
 
+#: Each operation on plain integers.
+OPERATIONS = {"product": lambda x, w: x * w, "l1": lambda x, w: -abs(x - w)}
+
+
 def conv2d(x, layer):
+    apply = OPERATIONS[layer.operation.name]
     weights, stride, pad = layer.weights.tolist(), layer.stride, layer.padding
     channels, height, width = shape_of(x)
     kernel_height, kernel_width = len(weights[0][0]), len(weights[0][0][0])
@@ -16,7 +21,7 @@ def conv2d(x, layer):
     def at(c, y, col):
         return x[c][y][col] if 0 <= y < height and 0 <= col < width else 0
 
-    return [[[sum(kernel[c][dy][dx] * at(c, y * stride + dy - pad, col * stride + dx - pad)
+    return [[[sum(apply(at(c, y * stride + dy - pad, col * stride + dx - pad), kernel[c][dy][dx])
                   for c in range(channels) for dy in range(kernel_height)
                   for dx in range(kernel_width))
               for col in range((width + 2 * pad - kernel_width) // stride + 1)]
@@ -25,7 +30,9 @@ def conv2d(x, layer):
 
 
 def dense(x, layer):
-    return [sum(w * v for w, v in zip(row, x, strict=True)) for row in layer.weights.tolist()]
+    apply = OPERATIONS[layer.operation.name]
+    return [sum(apply(v, w) for w, v in zip(row, x, strict=True))
+            for row in layer.weights.tolist()]
 
 
 def each(x, function):

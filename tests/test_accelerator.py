@@ -113,7 +113,15 @@ def test_refuses_weights_without_a_code(monkeypatch):
         Design.of(NETWORKS["one weight"], "bit_serial", 1, 1)
 
 
-def test_refuses_what_is_not_exact(monkeypatch):
+def test_refuses_a_network_it_would_compute_otherwise(monkeypatch):
+    design = Design.of(NETWORKS["one weight"], "bit_serial", 1, 1)
     monkeypatch.setattr(ARITHMETICS.get("bit_serial"), "exact", False)
-    with pytest.raises(ModelError, match="bit_serial must be exact"):
-        Design.of(NETWORKS["one weight"], "bit_serial", 1, 1)
+    with pytest.raises(ModelError, match="must be computed by bit_serial"):
+        Design(design.network, design.arithmetic, 1, 1)
+
+
+def test_refuses_another_operation():
+    network = Network(TensorFormat((2,), 0, 3), (Dense(np.array([[1, -2]]), operation="l1"),))
+    with pytest.raises(ModelError, match="layer 0 dense: bit_serial computes the operation "
+                                         "product, but the layer must have l1"):
+        Design.of(network, "bit_serial", 1, 1)

@@ -19,8 +19,18 @@ Timing. An element given a symbol and weight code in cycle t reads `psum_i` in c
 The row unit shows the symbol `row_latency_cycles` after its inputs, the column unit the value
 `column_latency_cycles` after the psum of the step's last phase.
 
-Unused rows and columns get weight 0 and *arbitrary* activations: with weight 0 an element must
-contribute nothing.
+Not every place is used in every step. A tap that a step does not use gets the code of an *unused*
+weight and an arbitrary activation, and contributes nothing; a row that is not `active` in a step
+contributes nothing whatever its weights.
+
+What is computed has a name, the *operation* (`nmahw.operations`): the product, AdderNet's L1
+distance, ... An arithmetic carries out one operation, exactly or with an error bound. A step's
+value may exceed the operation's sum by a constant that only the weights decide, the
+`step_offset`: whoever lays out the weights takes it from the bias, so that constants (excesses of
+clamped weights, sums of squares, halves of recoded digits) cost no hardware in the array.
+
+Some arithmetics need a sum over the activations alone, the same for all columns: their array has
+one more column of *correction* elements, whose psum every column unit gets.
 """
 
 from __future__ import annotations
@@ -30,7 +40,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from amaranth.hdl import Module, Shape, ShapeLike, Signal, Value, signed, unsigned
+from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,8 +48,8 @@ from ..errors import ModelError
 from ..registry import Registry
 from ..tensor import bits_for_range
 
-__all__ = ["Operand", "Arithmetic", "Element", "RowUnit", "ColumnUnit", "ARITHMETICS",
-           "range_shape"]
+__all__ = ["Operand", "Arithmetic", "Element", "CorrectionElement", "RowUnit", "ColumnUnit",
+           "ARITHMETICS", "range_shape"]
 
 
 def range_shape(low: int, high: int) -> Shape:
@@ -109,7 +119,9 @@ class Arithmetic(ABC):
     source: ClassVar[str]
     #: Baselines may use a multiplier and exist to be compared with.
     is_baseline: ClassVar[bool] = False
-    #: Whether `compute` equals the product for all operands.
+    #: What it computes: name of an `Operation`.
+    operation: ClassVar[str] = "product"
+    #: Whether `compute` equals the operation for all activations and all weights with a code.
     exact: ClassVar[bool] = True
     #: Whether synthesis may use the device's hard multipliers.
     hard_multiplier: ClassVar[bool] = False
@@ -181,9 +193,18 @@ class Arithmetic(ABC):
                    for w in (self.weight.low, self.weight.high)]
         return min(corners), max(corners)
 
+    @property
+    def error_bound(self) -> float:
+        """Largest ``|compute(x, w) - operation(x, w)|``, 0 for an exact arithmetic."""
+        return 0.0
+
     def psum_shape(self, rows: int) -> Shape:
         """Shape of the psum below `rows` elements."""
         return self.value_shape(rows)
+
+    def correction_shape(self, rows: int) -> Shape | None:
+        """Shape of the correction column's psum below `rows` elements; None without one."""
+        return None
 
     def value_shape(self, rows: int) -> Shape:
         """Shape of a step's value in an array of `rows` rows."""
@@ -196,8 +217,31 @@ class Arithmetic(ABC):
     def compute(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         """Contribution of activations `x` and weights `w`, elementwise, broadcast (int64)."""
 
-    def encode_weights(self, weights: np.ndarray) -> np.ndarray:
-        """Weight codes (..., ) of weights (..., taps), as non-negative integers."""
+    def step_offset(self, weights: np.ndarray, activation: Operand) -> np.ndarray:
+        """By how much a step's value exceeds the operation's sum, whatever the activations.
+
+        Parameters
+        ----------
+        weights : int64 array (taps of the step in use, columns)
+        activation : Operand
+            The part of the activation operand that the layer uses; decides `phases`.
+
+        Returns
+        -------
+        int64 array (columns,)
+        """
+        return np.zeros(weights.shape[1], dtype=np.int64)
+
+    def encode_weights(self, weights: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
+        """Weight codes (..., ) of weights (..., taps), as non-negative integers.
+
+        Parameters
+        ----------
+        weights : integer array (..., taps)
+            0 where unused.
+        used : bool array (..., taps), optional
+            Which weights exist; by default all. Products need no other code than weight 0.
+        """
         mask = (1 << self.weight.bits) - 1
         codes = np.zeros(weights.shape[:-1], dtype=object)
         for tap in range(self.taps):
@@ -209,6 +253,10 @@ class Arithmetic(ABC):
     @abstractmethod
     def create(self, row: int = 0) -> Element:
         """The element for row `row` (its psum is as wide as that row needs)."""
+
+    def create_correction(self, row: int = 0) -> CorrectionElement:
+        """The correction column's element for row `row`, if there is such a column."""
+        raise NotImplementedError(f"{self.name} has no correction column")
 
     def create_row_unit(self) -> RowUnit:
         """What stands at a row's start."""
@@ -261,13 +309,34 @@ class Element(wiring.Component):
         m.d.comb += self.psum_o.eq(psum)
 
 
+class CorrectionElement(wiring.Component):
+    """One place of the correction column: an element without a weight, same latency.
+
+    Attributes
+    ----------
+    symbol : In
+    psum_i, psum_o : In, Out
+        Of `correction_shape`.
+    """
+
+    def __init__(self, arithmetic: Arithmetic, row: int):
+        self.arithmetic = arithmetic
+        super().__init__({
+            "symbol": In(arithmetic.symbol_shape),
+            "psum_i": In(arithmetic.correction_shape(row) if row else unsigned(1)),
+            "psum_o": Out(arithmetic.correction_shape(row + 1)),
+        })
+
+
 class RowUnit(wiring.Component):
-    """Activations to symbols; by default, the activations as they are.
+    """Activations to symbols; by default, the activations as they are, 0 when not active.
 
     Attributes
     ----------
     activations : In
         `taps` activations side by side, held for all phases of a step.
+    active : In
+        Whether the row takes part in this step.
     phase : In
         Counts the phases of a step down to 0.
     symbol : Out
@@ -277,13 +346,14 @@ class RowUnit(wiring.Component):
         self.arithmetic = arithmetic
         super().__init__({
             "activations": In(arithmetic.activation.bits * arithmetic.taps),
+            "active": In(1, init=1),
             "phase": In(range(max(arithmetic.phases(arithmetic.activation), 2))),
             "symbol": Out(arithmetic.symbol_shape),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.symbol.eq(self.activations)
+        m.d.comb += self.symbol.eq(Mux(self.active, self.activations, 0))
         return m
 
 
@@ -293,6 +363,8 @@ class ColumnUnit(wiring.Component):
     Attributes
     ----------
     psum : In
+    correction : In
+        Psum of the correction column, in step with `psum`; only if the arithmetic has one.
     first, last : In
         Whether the psum belongs to the first, the last phase of a step.
     value : Out
@@ -301,8 +373,10 @@ class ColumnUnit(wiring.Component):
 
     def __init__(self, arithmetic: Arithmetic, rows: int):
         self.arithmetic = arithmetic
+        correction = arithmetic.correction_shape(rows)
         super().__init__({
             "psum": In(arithmetic.psum_shape(rows)),
+            **({} if correction is None else {"correction": In(correction)}),
             "first": In(1),
             "last": In(1),
             "value": Out(arithmetic.value_shape(rows)),

@@ -74,7 +74,7 @@ class BitPlaneRowUnit(RowUnit):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.symbol.eq(self.activations.bit_select(self.phase, 1))
+        m.d.comb += self.symbol.eq(self.activations.bit_select(self.phase, 1) & self.active)
         return m
 
 

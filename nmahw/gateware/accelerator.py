@@ -120,6 +120,8 @@ class Accelerator(wiring.Component):
             m.d.comb += array.symbols[row].eq(feeder.symbols[row])
             for column in range(schedule.columns):
                 m.d.comb += array.codes[row][column].eq(weights.codes[row][column])
+        if hasattr(array, "correction"):
+            m.d.comb += accumulators.correction.eq(array.correction)
         for column in range(schedule.columns):
             m.d.comb += [accumulators.psums[column].eq(array.psums[column]),
                          way_out.sums[column].eq(accumulators.sums[column])]

@@ -7,13 +7,19 @@ accumulator makes the sum; a finished sum waits in a holding register for the wa
 
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Flow, In, Member, Out
 
 from ..arith import Arithmetic, range_shape
 from ..schedule import Schedule
 from .common import Tags, delayed, delayed_tags
 
 __all__ = ["SystolicArray", "Accumulators"]
+
+
+def correction_port(flow: Flow, arithmetic: Arithmetic, rows: int) -> dict[str, Member]:
+    """The port ``correction``, if the arithmetic has such a column."""
+    shape = arithmetic.correction_shape(rows)
+    return {} if shape is None else {"correction": flow(shape)}
 
 
 class SystolicArray(wiring.Component):
@@ -34,6 +40,9 @@ class SystolicArray(wiring.Component):
         Weight code of each element, in step with the symbol where it stands.
     psums : Out
         Psum below each column; a column's group g is g cycles late.
+    correction : Out
+        Psum of the correction column, in step with the first group; only if the arithmetic has
+        one.
     """
 
     def __init__(self, arithmetic: Arithmetic, rows: int, columns: int, hop: int):
@@ -42,6 +51,7 @@ class SystolicArray(wiring.Component):
             "symbols": In(arithmetic.symbol_shape).array(rows),
             "codes": In(unsigned(arithmetic.weight_code_bits)).array(rows, columns),
             "psums": Out(arithmetic.psum_shape(rows)).array(columns),
+            **correction_port(Out, arithmetic, rows),
         })
 
     def elaborate(self, platform):
@@ -61,7 +71,19 @@ class SystolicArray(wiring.Component):
                 above[column] = element.psum_o
         for column in range(self.columns):
             m.d.comb += self.psums[column].eq(above[column])
+        if hasattr(self, "correction"):
+            self._correct(m)
         return m
+
+    def _correct(self, m: Module) -> None:
+        above = None
+        for row in range(self.rows):
+            m.submodules[f"correction{row}"] = element = self.arithmetic.create_correction(row)
+            m.d.comb += element.symbol.eq(self.symbols[row])
+            if row:
+                m.d.comb += element.psum_i.eq(above)
+            above = element.psum_o
+        m.d.comb += self.correction.eq(above)
 
 
 class Accumulators(wiring.Component):
@@ -70,6 +92,8 @@ class Accumulators(wiring.Component):
     Attributes
     ----------
     psums : In
+    correction : In
+        In step with the first group; only if the arithmetic has a correction column.
     tags : In
         Tags of the step whose psum the first group shows.
     sums : Out
@@ -82,11 +106,11 @@ class Accumulators(wiring.Component):
     def __init__(self, schedule: Schedule):
         self.schedule = schedule
         arithmetic = schedule.arithmetic
-        low = min(p.work.sums[0] for p in schedule.passes)
-        high = max(p.work.sums[1] for p in schedule.passes)
-        self.sum_shape = range_shape(low, high)
+        self.sum_shape = range_shape(min(low for low, _ in schedule.sum_ranges),
+                                     max(high for _, high in schedule.sum_ranges))
         super().__init__({
             "psums": In(arithmetic.psum_shape(schedule.rows)).array(schedule.columns),
+            **correction_port(In, arithmetic, schedule.rows),
             "tags": In(Tags),
             "sums": Out(self.sum_shape).array(schedule.columns),
             "emit": Out(Tags),
@@ -97,9 +121,12 @@ class Accumulators(wiring.Component):
         schedule = self.schedule
         latency = schedule.arithmetic.column_latency_cycles
         tags = self.tags
+        correction = getattr(self, "correction", None)
         for group in range(schedule.groups):
             if group:
                 tags = delayed_tags(m, tags, 1, f"tags_group{group}")
+                if correction is not None:
+                    correction = delayed(m, correction, 1, f"correction_group{group}")
             late = delayed_tags(m, tags, latency, f"late_group{group}")
             take = Signal(name=f"take_group{group}")
             finish = Signal(name=f"finish_group{group}")
@@ -118,6 +145,8 @@ class Accumulators(wiring.Component):
                     unit.first.eq(tags.first_phase), unit.last.eq(tags.last_phase),
                     following.eq(Mux(late.first_tile, 0, total) + unit.value),
                 ]
+                if correction is not None:
+                    m.d.comb += unit.correction.eq(correction)
                 with m.If(take):
                     m.d.sync += total.eq(following)
                 with m.If(finish):

@@ -110,7 +110,7 @@ class WayOut(wiring.Component):
             m.d.sync += tile_bias.eq(bias_address + 1)
 
         # The bias's memory has slow outputs, hence a register behind it and beside the value.
-        value = Signal(range_shape(*ranges["sum"]), reset_less=True)
+        value = Signal.like(self.sums[0], name="sum", reset_less=True)
         biased = Signal(range_shape(*ranges["biased"]), reset_less=True)
         m.d.sync += [
             value.eq(Array(self.sums)[channel]),

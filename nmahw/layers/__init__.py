@@ -91,8 +91,9 @@ class Layer(ABC):
                    for f in fields(self))
 
     def __hash__(self) -> int:
-        return hash((type(self), *(np.asarray(getattr(self, f.name)).tobytes()
-                                   for f in fields(self))))
+        values = [getattr(self, f.name) for f in fields(self)]
+        return hash((type(self), *(v.tobytes() if isinstance(v, np.ndarray) else v
+                                   for v in values)))
 
     def __str__(self) -> str:
         parts = [f"{f.name}={'x'.join(map(str, v.shape)) if isinstance(v, np.ndarray) else v}"

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..errors import ModelError
-from ..tensor import TensorFormat
+from ..tensor import TensorFormat, smallest_int
 from . import Layer, integer_field
-from ._product import smallest_int
 from ._window import pooled_shape, window_reduce
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..errors import ModelError
+from ..operations import Operation, operation
 from ..tensor import TensorFormat
 from . import Layer, integer_array, integer_field
-from ._product import column_range, exact_matmul
 
 if TYPE_CHECKING:
     from ..lowering import ProgramBuilder
@@ -30,6 +30,8 @@ class Conv2d(Layer):
         Step in both directions, 1..64.
     padding : int
         Zeros added on all four sides, less than both kernel sizes.
+    operation : Operation or its name
+        What is done to an activation and a weight; the zeros count as activations.
     """
 
     name: ClassVar[str] = "conv2d"
@@ -38,6 +40,7 @@ class Conv2d(Layer):
     weights: np.ndarray
     stride: int = 1
     padding: int = 0
+    operation: Operation | str = "product"
 
     def __post_init__(self):
         weights = integer_array(self.weights, "conv2d weights", 4)
@@ -45,6 +48,7 @@ class Conv2d(Layer):
         object.__setattr__(self, "stride", integer_field(self.stride, "conv2d stride", 1, 64))
         object.__setattr__(self, "padding", integer_field(
             self.padding, "conv2d padding", 0, min(weights.shape[2:]) - 1))
+        object.__setattr__(self, "operation", operation(self.operation))
 
     def output_format(self, input_format: TensorFormat) -> TensorFormat:
         channels, kernel_height, kernel_width = self.weights.shape[1:]
@@ -57,7 +61,7 @@ class Conv2d(Layer):
                              f"than its padded input, {height}x{width}")
         shape = (self.weights.shape[0], (height - kernel_height) // self.stride + 1,
                  (width - kernel_width) // self.stride + 1)
-        return TensorFormat(shape, *column_range(self._matrix(), input_format))
+        return TensorFormat(shape, *self.operation.sum_range(self._matrix(), input_format))
 
     def macs(self, input_format: TensorFormat) -> int:
         _, height, width = self.output_format(input_format).shape
@@ -75,12 +79,12 @@ class Conv2d(Layer):
         windows = windows[:, :, ::self.stride, ::self.stride]
         batch, _, height, width = windows.shape[:4]
         columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(batch * height * width, -1)
-        product = exact_matmul(columns, self._matrix(), input_format.magnitude)
+        product = self.operation.sums(columns, self._matrix(), input_format)
         product = product.reshape(batch, height, width, -1)
         return np.ascontiguousarray(product.transpose(0, 3, 1, 2))
 
     def lower(self, builder: ProgramBuilder) -> None:
-        builder.begin_convolution(self.weights, self.stride, self.padding)
+        builder.begin_convolution(self.weights, self.stride, self.padding, self.operation)
 
     @classmethod
     def examples(cls, rng: np.random.Generator) -> Iterator[tuple[TensorFormat, Layer]]:
@@ -90,3 +94,4 @@ class Conv2d(Layer):
         yield TensorFormat((1, 7, 7), 0, 15), cls(weights(5, 1, 3, 3), stride=2, padding=1)
         yield TensorFormat((3, 4, 6), -8, 7), cls(weights(2, 3, 2, 4), stride=3, padding=1)
         yield TensorFormat((5, 3, 3), 0, 15), cls(weights(9, 5, 1, 1))
+        yield TensorFormat((2, 4, 5), 0, 7), cls(weights(3, 2, 3, 3), padding=1, operation="l1")
