@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cache import Cache
+from .carry_chain import replace_carry_chains
 from .devices import RESOURCES, Device, FlowOptions
 from .errors import BuildError, DoesNotFit, UsageError
 from .toolchain import Cancelled, find
@@ -147,11 +148,15 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
     bench = bench or Workbench()
     yosys = find("yosys")
     rtlil = _IDLE_LINE.sub("", rtlil)
-    script = _script(device, options)
-    parts = {"rtlil": rtlil.encode(), "script": script, "yosys": yosys.version}
+    rtlil, chains = (replace_carry_chains(rtlil, device.rules.carry_chain)
+                     if options.carry_primitive else (rtlil, ""))
+    script = _script(device, options, bool(chains))
+    parts = {"rtlil": rtlil.encode(), "script": script, "yosys": yosys.version,
+             **({"chains": chains} if chains else {})}
 
     def build(folder: Path) -> None:
         (folder / "design.il").write_text(rtlil)
+        (folder / "chains.v").write_text(chains)
         (folder / "synth.ys").write_text(script)
         log = folder / "yosys.log"
         # Yosys writes its own log: YoWASP's can lose what it prints once ABC has run.
@@ -176,10 +181,11 @@ _ANY_VALUE_ON_COLLISION = ("setparam -set COLLISION_X_MASK 1'1 "
                            "t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i")
 
 
-def _script(device: Device, options: FlowOptions) -> str:
+def _script(device: Device, options: FlowOptions, has_chains: bool) -> str:
+    chains = [f"read_verilog -lib {device.rules.cell_models}", "read_verilog chains.v"]
     return "\n".join([
-        "read_rtlil design.il", "hierarchy -check -top top", "proc", _ANY_VALUE_ON_COLLISION,
-        "flatten", "opt",
+        "read_rtlil design.il", *(chains if has_chains else []), "hierarchy -check -top top",
+        "proc", _ANY_VALUE_ON_COLLISION, "flatten", "opt",
         *options.yosys_passes, "tee -o unmapped.json stat -json",
         *device.rules.map_commands(device, options),
         "write_json netlist.json", "tee -o stat.json stat -json", ""])

@@ -45,6 +45,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..errors import ModelError
+from ..gateware.gated_add import GatedAdd
 from ..registry import Registry
 from ..tensor import bits_for_range
 
@@ -298,14 +299,37 @@ class Element(wiring.Component):
             "psum_o": Out(arithmetic.psum_shape(row + 1)),
         })
 
-    def add_to_psum(self, m: Module, contribution: Value) -> None:
+    def add_to_psum(self, m: Module, contribution: Value, gate: Value | None = None,
+                    negate: Value | None = None) -> None:
         """Make `psum_o` a register of ``psum_i + contribution``.
 
         It is not cleared by reset: what flows down before the first step is never looked at,
         and a reset net to every element would cost routing.
+
+        Parameters
+        ----------
+        m : Module
+        contribution : Value
+            As wide as it needs to be; its sign bit is extended.
+        gate : Value, optional
+            One bit; where 0, nothing is added. Cheaper here than before, where the device's
+            carry cells can do it (see `nmahw.gateware.gated_add`).
+        negate : Value, optional
+            One bit; where 1, the contribution is subtracted. Likewise.
         """
         psum = Signal(self.psum_o.shape(), reset_less=True)
-        m.d.sync += psum.eq(self.psum_i + contribution)
+        if gate is None and negate is None:
+            m.d.sync += psum.eq(self.psum_i + contribution)
+        else:
+            options = {"gate": gate, "negate": negate,
+                       "carry": negate if gate is None or negate is None else gate & negate}
+            inputs = {name: value for name, value in options.items() if value is not None}
+            m.submodules.gated_add = adder = GatedAdd(
+                self.psum_i.shape(), contribution.shape(), psum.shape(),
+                **dict.fromkeys(inputs, True))
+            m.d.comb += [adder.augend.eq(self.psum_i), adder.addend.eq(contribution),
+                         *(getattr(adder, name).eq(value) for name, value in inputs.items())]
+            m.d.sync += psum.eq(adder.total)
         m.d.comb += self.psum_o.eq(psum)
 
 

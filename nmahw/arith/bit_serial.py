@@ -63,9 +63,9 @@ class BitSerialElement(Element):
 
     def elaborate(self, platform):
         m = Module()
-        gated = Signal(self.arithmetic.weight.shape)
-        m.d.comb += gated.eq(Mux(self.symbol, self.weight, 0))
-        self.add_to_psum(m, gated)
+        weight = Signal(self.arithmetic.weight.shape)
+        m.d.comb += weight.eq(self.weight)
+        self.add_to_psum(m, weight, gate=self.symbol)
         return m
 
 

@@ -18,6 +18,7 @@ from ..registry import Registry
 
 if TYPE_CHECKING:
     from ..boards import Pin
+    from ..carry_chain import CarryChain
 
 __all__ = ["Device", "Family", "FlowOptions", "FAMILIES", "RESOURCES", "device", "device_names",
            "devices"]
@@ -41,12 +42,15 @@ class FlowOptions:
         default.
     target_mhz : float
         What place and route tries for; above what the designs reach, so that it never rests.
+    carry_primitive : bool
+        Let the family build gated and negated additions in carry cells of its own.
     """
 
     hard_multiplier: bool = False
     yosys_passes: tuple[str, ...] = ()
     wide_lut: bool | None = None
     target_mhz: float = 300.0
+    carry_primitive: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "yosys_passes", tuple(self.yosys_passes))
@@ -56,7 +60,8 @@ class FlowOptions:
     def describe(self) -> dict[str, object]:
         """The options as plain values, for keys and reports."""
         return {"hard_multiplier": self.hard_multiplier, "yosys_passes": list(self.yosys_passes),
-                "wide_lut": self.wide_lut, "target_mhz": self.target_mhz}
+                "wide_lut": self.wide_lut, "target_mhz": self.target_mhz,
+                "carry_primitive": self.carry_primitive}
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,16 @@ class Family(ABC):
     block_ram_bits: ClassVar[int]
     #: The vendor's word for what ``lut`` counts.
     lut_name: ClassVar[str] = "LUT"
+    #: Yosys's own models of the cells that `carry_chain` uses, as its commands name the file.
+    cell_models: ClassVar[str] = ""
+
+    @classmethod
+    def carry_chain(cls, chain: "CarryChain") -> str | None:
+        """Verilog of the body of a module that computes `chain` in the vendor's carry cells.
+
+        By default None: what Yosys makes of plain additions is best.
+        """
+        return None
 
     @classmethod
     @abstractmethod

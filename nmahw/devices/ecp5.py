@@ -11,6 +11,7 @@ from . import Device, Family, FlowOptions, count
 
 if TYPE_CHECKING:
     from ..boards import Pin
+    from ..carry_chain import CarryChain
 
 __all__ = ["Ecp5"]
 
@@ -32,6 +33,32 @@ class Ecp5(Family):
     block_ram_bits = 18432
     hard_multipliers = frozenset({"MULT18X18C", "MULT18X18D", "MULT9X9C", "MULT9X9D", "ALU24A",
                                   "ALU24B", "ALU54A", "ALU54B"})
+    cell_models = "+/ecp5/cells_sim.v"
+
+    @classmethod
+    def carry_chain(cls, chain: "CarryChain") -> str | None:
+        # Half a CCU2C: with INIT 0x96AA its LUT is A when D is 0 and A ^ B ^ C when D is 1; the
+        # carry is taken from A where the LUT is 0 and passed on where it is 1. That is
+        # A + (D & (B ^ C)) + carry. The first half makes the carry, as c + c: an input CIN that
+        # does not come from another carry cell would cost a whole cell.
+        gate = "gate" if chain.gate else "1'b1"
+        negate = "negate" if chain.negate else "1'b0"
+        carry = "carry" if chain.carry else "1'b0"
+        halves = [(carry, carry, "1'b0", "1'b1", "")]
+        halves += [(f"augend[{bit}]", f"addend[{bit}]", negate, gate, f"total[{bit}]")
+                   for bit in range(chain.bits)]
+        if len(halves) % 2:
+            halves.append(("1'b0", "1'b0", "1'b0", "1'b0", ""))
+        cells = []
+        for index in range(0, len(halves), 2):
+            pins = [f".{pin}{half}({net})" for half in (0, 1) for pin, net in
+                    zip("ABCDS", halves[index + half], strict=True)]
+            if index:
+                pins.append(f".CIN(carried[{index // 2 - 1}])")
+            pins.append(f".COUT(carried[{index // 2}])")
+            cells.append(f"  CCU2C #(.INIT0(16'h96AA), .INIT1(16'h96AA), .INJECT1_0(\"NO\"), "
+                         f".INJECT1_1(\"NO\"))\n    cell{index // 2} ({', '.join(pins)});\n")
+        return f"  wire [{len(cells) - 1}:0] carried;\n" + "".join(cells)
 
     @classmethod
     def map_commands(cls, device: Device, options: FlowOptions) -> list[str]:

@@ -12,6 +12,7 @@ from . import Device, Family, FlowOptions, count
 
 if TYPE_CHECKING:
     from ..boards import Pin
+    from ..carry_chain import CarryChain
 
 __all__ = ["Gowin"]
 
@@ -38,6 +39,27 @@ class Gowin(Family):
     hard_multipliers = frozenset({
         "MULT9X9", "MULT18X18", "MULT36X36", "MULT12X12", "MULT27X36", "MULTALU18X18",
         "MULTALU36X18", "MULTADDALU18X18", "MULTADDALU12X12", "MULTALU27X18", "MULTACC"})
+    cell_models = "+/gowin/cells_sim.v"
+
+    @classmethod
+    def carry_chain(cls, chain: "CarryChain") -> str | None:
+        # An ALU's LUT gates one operand (mode MULT: (I0 & I1) + I3) or inverts it (mode ADDSUB:
+        # I0 + (I1 ^ ~I3)); both at once need a LUT per bit, which is no better than the generic.
+        if chain.gate and chain.negate:
+            return None
+        mode, pins = ((9, ".I0(addend[{0}]), .I1(gate), .I3(augend[{0}])") if chain.gate else
+                      (2, ".I0(augend[{0}]), .I1(addend[{0}]), .I3(~negate)"))
+        cells = [f"  wire [{chain.bits}:0] carried;\n"]
+        if chain.carry:
+            # Made as c + c: this nextpnr's own way from logic into a chain ors a stray carry.
+            cells.append("  ALU #(.ALU_MODE(0)) first (.I0(carry), .I1(carry), .I3(1'b1), "
+                         ".CIN(1'b0), .COUT(carried[0]));\n")
+        else:
+            cells.append("  assign carried[0] = 1'b0;\n")
+        cells += [f"  ALU #(.ALU_MODE({mode})) bit{bit} ({pins.format(bit)}, .CIN(carried[{bit}]), "
+                  f".COUT(carried[{bit + 1}]), .SUM(total[{bit}]));\n"
+                  for bit in range(chain.bits)]
+        return "".join(cells)
 
     @classmethod
     def map_commands(cls, device: Device, options: FlowOptions) -> list[str]:
