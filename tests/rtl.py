@@ -13,25 +13,41 @@ from nmahw.design import Design
 def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int = 0) -> list[int]:
     """Value of one step for each (activation, weight), through row unit, element, column unit.
 
-    An element that takes several activations gets each pair at another of its taps, with weight 0
-    and an arbitrary activation at the others.
+    An element that takes several activations gets each pair at another of its taps; the others
+    are unused and get arbitrary activations. The step's offset is taken from the value. A pair
+    whose weight is None stands for a row that is not active, with an arbitrary weight.
     """
     element, row_unit = arithmetic.create(row=1), arithmetic.create_row_unit()
     column_unit = arithmetic.create_column_unit(rows=2)
     m = Module()
     m.submodules += [element, row_unit, column_unit]
+    if arithmetic.correction_shape(2) is not None:
+        m.submodules.correction = correction = arithmetic.create_correction(row=1)
+        m.d.comb += [correction.symbol.eq(row_unit.symbol),
+                     column_unit.correction.eq(correction.psum_o)]
     m.d.comb += [element.symbol.eq(row_unit.symbol), column_unit.psum.eq(element.psum_o),
                  element.psum_i.eq(psum)]
     phases = arithmetic.phases(arithmetic.activation)
     to_psum = arithmetic.row_latency_cycles + arithmetic.latency_cycles
     to_value = to_psum + arithmetic.column_latency_cycles
+    rng = np.random.default_rng(0)
     weights = np.zeros((len(pairs), arithmetic.taps), dtype=np.int64)
-    activations = np.random.default_rng(0).integers(
+    used = np.zeros(weights.shape, dtype=bool)
+    activations = rng.integers(
         arithmetic.activation.low, arithmetic.activation.high + 1, weights.shape)
+    offsets = []
     for index, (x, w) in enumerate(pairs):
+        if w is None:
+            offsets.append(0)
+            w = int(arithmetic.project(np.array(arithmetic.weight.high)))
+        else:
+            offset = arithmetic.step_offset(np.array([[w]], dtype=np.int64),
+                                            arithmetic.activation)
+            offsets.append(int(offset[0]))
         weights[index, index % arithmetic.taps] = w
+        used[index, index % arithmetic.taps] = True
         activations[index, index % arithmetic.taps] = x
-    codes = [int(c) for c in arithmetic.encode_weights(weights)]
+    codes = [int(c) for c in arithmetic.encode_weights(weights, used)]
     mask = (1 << arithmetic.activation.bits) - 1
     words = [sum((int(x) & mask) << (tap * arithmetic.activation.bits)
                  for tap, x in enumerate(row)) for row in activations]
@@ -43,12 +59,13 @@ def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int
                 index, phase = divmod(cycle, phases)
                 ctx.set(row_unit.activations, words[index])
                 ctx.set(row_unit.phase, phases - 1 - phase)
+                ctx.set(row_unit.active, pairs[index][1] is not None)
                 ctx.set(element.weight, codes[index])
             phase = (cycle - to_psum) % phases
             ctx.set(column_unit.first, phase == 0)
             ctx.set(column_unit.last, phase == phases - 1)
             if cycle >= to_value and (cycle - to_value) % phases == phases - 1:
-                results.append(ctx.get(column_unit.value))
+                results.append(ctx.get(column_unit.value) - offsets[len(results)])
             await ctx.tick()
 
     simulator = Simulator(m)
