@@ -1,9 +1,9 @@
 """Puts a device family's own carry chains in the place of `GatedAdd`s in RTLIL text.
 
-A module whose wires carry the attribute `ROLE` computes ``total = augend + ((addend ^ negate) &
-gate) + carry``, and nothing else. Its cells are exchanged for one instance of a module that the
-family writes in Verilog; ports, wires and connections stay, so that it does not matter what the
-ports look like (Amaranth leaves out constants and names a port after any of its wires).
+A module whose wires carry the attribute `ROLE` computes what `GatedAdd` says and nothing else.
+Its cells are exchanged for one instance of a module that the family writes in Verilog; ports,
+wires and connections stay, so that it does not matter what the ports look like (Amaranth leaves
+out constants and names a port after any of its wires).
 """
 
 import re
@@ -20,7 +20,7 @@ _ROLE_WIRE = re.compile(rf'^ *attribute \\{ROLE} "(\w+)"\n(?: *attribute .*\n)*'
 _WIDTH = re.compile(r"\bwidth (\d+)")
 _CELL = re.compile(r"^  cell .*?^  end$\n?", re.MULTILINE | re.DOTALL)
 _CONSTANT = re.compile(r"\d+'[01x]+")
-_OPTIONS = ("gate", "negate", "carry")
+_OPTIONS = ("gate", "negate", "subtract", "carry")
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,14 @@ class CarryChain:
     ----------
     bits : int
         Width of `augend`, `addend` and `total`.
-    gate, negate, carry : bool
+    gate, negate, subtract, carry : bool
         Which of the inputs of one bit there are.
     """
 
     bits: int
     gate: bool = False
     negate: bool = False
+    subtract: bool = False
     carry: bool = False
 
     @property
@@ -61,8 +62,8 @@ class CarryChain:
 def replace_carry_chains(rtlil: str, build: Callable[[CarryChain], str | None]) -> tuple[str, str]:
     """Exchange the adders that `build` has a better form of.
 
-    Adders that constants reduce to less are left alone: those with a constant operand, and those
-    whose addend is neither gated nor negated by a signal.
+    Adders that constants reduce to less are left alone: those whose addend is constant, or is
+    neither gated nor inverted by a signal, and those of a constant augend without a carry.
 
     Parameters
     ----------
@@ -89,7 +90,9 @@ def replace_carry_chains(rtlil: str, build: Callable[[CarryChain], str | None]) 
             return text
         constant = {role for role, name in roles.items() if re.search(
             rf"^ *connect {re.escape(name)} {_CONSTANT.pattern}$", text, re.MULTILINE)}
-        if constant & {"augend", "addend"} or not {"gate", "negate"} & (roles.keys() - constant):
+        variable = roles.keys() - constant
+        if "addend" in constant or not variable & {"gate", "negate", "subtract"} or not variable & {
+                "augend", "subtract", "carry"}:
             return text
         chain = CarryChain(widths["total"], **{name: name in roles for name in _OPTIONS})
         if chain not in built:

@@ -300,7 +300,7 @@ class Element(wiring.Component):
         })
 
     def add_to_psum(self, m: Module, contribution: Value, gate: Value | None = None,
-                    negate: Value | None = None) -> None:
+                    subtract: Value | None = None) -> None:
         """Make `psum_o` a register of ``psum_i + contribution``.
 
         It is not cleared by reset: what flows down before the first step is never looked at,
@@ -314,22 +314,21 @@ class Element(wiring.Component):
         gate : Value, optional
             One bit; where 0, nothing is added. Cheaper here than before, where the device's
             carry cells can do it (see `nmahw.gateware.gated_add`).
-        negate : Value, optional
+        subtract : Value, optional
             One bit; where 1, the contribution is subtracted. Likewise.
         """
         psum = Signal(self.psum_o.shape(), reset_less=True)
-        if gate is None and negate is None:
-            m.d.sync += psum.eq(self.psum_i + contribution)
-        else:
-            options = {"gate": gate, "negate": negate,
-                       "carry": negate if gate is None or negate is None else gate & negate}
-            inputs = {name: value for name, value in options.items() if value is not None}
+        inputs = {name: value for name, value in (("gate", gate), ("subtract", subtract))
+                  if value is not None}
+        if inputs:
             m.submodules.gated_add = adder = GatedAdd(
                 self.psum_i.shape(), contribution.shape(), psum.shape(),
                 **dict.fromkeys(inputs, True))
             m.d.comb += [adder.augend.eq(self.psum_i), adder.addend.eq(contribution),
                          *(getattr(adder, name).eq(value) for name, value in inputs.items())]
             m.d.sync += psum.eq(adder.total)
+        else:
+            m.d.sync += psum.eq(self.psum_i + contribution)
         m.d.comb += self.psum_o.eq(psum)
 
 

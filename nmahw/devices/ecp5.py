@@ -39,25 +39,28 @@ class Ecp5(Family):
     def carry_chain(cls, chain: "CarryChain") -> str | None:
         # Half a CCU2C: with INIT 0x96AA its LUT is A when D is 0 and A ^ B ^ C when D is 1; the
         # carry is taken from A where the LUT is 0 and passed on where it is 1. That is
-        # A + (D & (B ^ C)) + carry. The first half makes the carry, as c + c: an input CIN that
-        # does not come from another carry cell would cost a whole cell.
+        # A + (D & (B ^ C)) + carry. With 0x0008 and D it carries A & B, which makes the first
+        # carry: an input CIN from anywhere but another carry cell would cost a whole cell.
         gate = "gate" if chain.gate else "1'b1"
-        negate = "negate" if chain.negate else "1'b0"
-        carry = "carry" if chain.carry else "1'b0"
-        halves = [(carry, carry, "1'b0", "1'b1", "")]
-        halves += [(f"augend[{bit}]", f"addend[{bit}]", negate, gate, f"total[{bit}]")
+        invert = "negate" if chain.negate else "subtract" if chain.subtract else "1'b0"
+        first = (gate, "subtract") if chain.subtract else (
+            "1'b1", "carry" if chain.carry else "1'b0")
+        halves = [("16'h0008", *first, "1'b0", "1'b1", "")]
+        halves += [("16'h96AA", f"augend[{bit}]", f"addend[{bit}]", invert, gate, f"total[{bit}]")
                    for bit in range(chain.bits)]
         if len(halves) % 2:
-            halves.append(("1'b0", "1'b0", "1'b0", "1'b0", ""))
+            halves.append(("16'h0000", *["1'b0"] * 4, ""))
         cells = []
         for index in range(0, len(halves), 2):
+            parameters = [f'.INIT{half}({halves[index + half][0]}), .INJECT1_{half}("NO")'
+                          for half in (0, 1)]
             pins = [f".{pin}{half}({net})" for half in (0, 1) for pin, net in
-                    zip("ABCDS", halves[index + half], strict=True)]
+                    zip("ABCDS", halves[index + half][1:], strict=True)]
             if index:
                 pins.append(f".CIN(carried[{index // 2 - 1}])")
             pins.append(f".COUT(carried[{index // 2}])")
-            cells.append(f"  CCU2C #(.INIT0(16'h96AA), .INIT1(16'h96AA), .INJECT1_0(\"NO\"), "
-                         f".INJECT1_1(\"NO\"))\n    cell{index // 2} ({', '.join(pins)});\n")
+            cells.append(f"  CCU2C #({', '.join(parameters)})\n"
+                         f"    cell{index // 2} ({', '.join(pins)});\n")
         return f"  wire [{len(cells) - 1}:0] carried;\n" + "".join(cells)
 
     @classmethod

@@ -45,14 +45,15 @@ class Gowin(Family):
     def carry_chain(cls, chain: "CarryChain") -> str | None:
         # An ALU's LUT gates one operand (mode MULT: (I0 & I1) + I3) or inverts it (mode ADDSUB:
         # I0 + (I1 ^ ~I3)); both at once need a LUT per bit, which is no better than the generic.
-        if chain.gate and chain.negate:
+        invert = "negate" if chain.negate else "subtract" if chain.subtract else ""
+        if chain.gate and invert:
             return None
         mode, pins = ((9, ".I0(addend[{0}]), .I1(gate), .I3(augend[{0}])") if chain.gate else
-                      (2, ".I0(augend[{0}]), .I1(addend[{0}]), .I3(~negate)"))
+                      (2, f".I0(augend[{{0}}]), .I1(addend[{{0}}]), .I3(~{invert})"))
         cells = [f"  wire [{chain.bits}:0] carried;\n"]
-        if chain.carry:
+        if carry := "carry" if chain.carry else "subtract" if chain.subtract else "":
             # Made as c + c: this nextpnr's own way from logic into a chain ors a stray carry.
-            cells.append("  ALU #(.ALU_MODE(0)) first (.I0(carry), .I1(carry), .I3(1'b1), "
+            cells.append(f"  ALU #(.ALU_MODE(0)) first (.I0({carry}), .I1({carry}), .I3(1'b1), "
                          ".CIN(1'b0), .COUT(carried[0]));\n")
         else:
             cells.append("  assign carried[0] = 1'b0;\n")

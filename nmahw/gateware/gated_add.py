@@ -7,7 +7,7 @@ the attribute `ROLE`; `nmahw.carry_chain` finds them in the RTLIL and lets the d
 its own cells there. Left alone, the adder is what any tool makes of plain additions.
 """
 
-from amaranth.hdl import Cat, Module, Shape, ShapeLike, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,9 +21,9 @@ class GatedAdd(wiring.Component):
     """``total = augend + ((addend ^ negate) & gate) + carry``, combinational.
 
     Operands are extended to the total's width, each as its own shape says, before anything is
-    done to them; `negate` and `gate` are one bit for all bits of `addend`. So with ``carry =
-    negate & gate`` the total is ``augend - addend`` where both are set, with ``carry = 0`` it is
-    one less.
+    done to them; `negate` and `gate` are one bit for all bits of `addend`. A `subtract` in the
+    place of `negate` also brings its own carry, `subtract & gate`, so that the addend is
+    subtracted and not one more.
 
     Parameters
     ----------
@@ -31,27 +31,36 @@ class GatedAdd(wiring.Component):
         Of at least one bit.
     total_shape : ShapeLike
         The total is taken modulo two to its width.
-    gate, negate, carry : bool
+    gate, negate, subtract, carry : bool
         Whether there is such an input; without it, the addend counts, is not inverted, and
-        nothing is carried in.
+        nothing is carried in. At most one of `negate` and `subtract`, `carry` not with
+        `subtract`.
 
     Attributes
     ----------
     augend, addend : In
-    gate, negate, carry : In(1)
+    gate, negate, subtract, carry : In(1)
         Where asked for.
     total : Out
         In the same cycle.
+
+    Raises
+    ------
+    ValueError
+        A shape without bits, or inputs that exclude each other.
     """
 
     def __init__(self, augend_shape: ShapeLike, addend_shape: ShapeLike, total_shape: ShapeLike,
-                 *, gate: bool = False, negate: bool = False, carry: bool = False):
+                 *, gate: bool = False, negate: bool = False, subtract: bool = False,
+                 carry: bool = False):
         for what, shape in (("augend", augend_shape), ("addend", addend_shape),
                             ("total", total_shape)):
             if Shape.cast(shape).width < 1:
                 raise ValueError(f"{what} shape must have at least one bit, not {shape!r}")
-        self._options = [name for name, there in (("gate", gate), ("negate", negate),
-                                                  ("carry", carry)) if there]
+        if subtract and (negate or carry):
+            raise ValueError("inputs must be subtract or negate and carry, not both")
+        self._options = [name for name, there in (
+            ("gate", gate), ("negate", negate), ("subtract", subtract), ("carry", carry)) if there]
         super().__init__({"augend": In(augend_shape), "addend": In(addend_shape),
                           **{name: In(1) for name in self._options}, "total": Out(total_shape)})
 
@@ -68,14 +77,19 @@ class GatedAdd(wiring.Component):
         augend, addend = (role(name, bits, getattr(self, name)) for name in ("augend", "addend"))
         extra = {name: role(name, 1, getattr(self, name)) for name in self._options}
         total = role("total", bits)
-        if "negate" in extra:
-            addend = addend ^ extra["negate"].replicate(bits)
+        carry = extra.get("carry")
+        inverted = extra.get("negate", extra.get("subtract"))
+        if inverted is not None:
+            addend = addend ^ inverted.replicate(bits)
         if "gate" in extra:
-            addend = addend & extra["gate"].replicate(bits)
-        if "carry" in extra:
-            # One bit more instead of a third summand: 1 + carry carries into bit 0.
-            m.d.comb += total.eq((Cat(1, augend) + Cat(extra["carry"], addend))[1:])
-        else:
+            # A multiplexer, which becomes a register's reset where there is no augend.
+            addend = Mux(extra["gate"], addend, 0)
+        if "subtract" in extra:
+            carry = extra["subtract"] & extra.get("gate", 1)
+        if carry is None:
             m.d.comb += total.eq(augend + addend)
+        else:
+            # One bit more instead of a third summand: 1 + carry carries into bit 0.
+            m.d.comb += total.eq((Cat(1, augend) + Cat(carry, addend))[1:])
         m.d.comb += self.total.eq(total)
         return m
