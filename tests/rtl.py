@@ -55,12 +55,15 @@ def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int
 
     async def bench(ctx):
         for cycle in range(len(pairs) * phases + to_value):
+            # Weight codes come with the symbols, not with the activations.
+            arrived = cycle - arithmetic.row_latency_cycles
+            if 0 <= arrived < len(pairs) * phases:
+                ctx.set(element.weight, codes[arrived // phases])
             if cycle < len(pairs) * phases:
                 index, phase = divmod(cycle, phases)
                 ctx.set(row_unit.activations, words[index])
                 ctx.set(row_unit.phase, phases - 1 - phase)
                 ctx.set(row_unit.active, pairs[index][1] is not None)
-                ctx.set(element.weight, codes[index])
             phase = (cycle - to_psum) % phases
             ctx.set(column_unit.first, phase == 0)
             ctx.set(column_unit.last, phase == phases - 1)
