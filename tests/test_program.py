@@ -103,7 +103,10 @@ LAYER_EXAMPLES = [(kind.name, fmt, layer) for kind in LAYERS
                          ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(LAYER_EXAMPLES)])
 def test_every_layer_kind_runs_on_the_engine(name, fmt, layer):
     network = Network(fmt, (layer,))
-    design = Design.of(network, "dsp", 3, 3)
+    operation = layer.operation.name if layer.is_matrix else "product"
+    arithmetic = {"product": "dsp"}.get(operation) or next(
+        kind.name for kind in ARITHMETICS if kind.exact and kind.operation == operation)
+    design = Design.of(network, arithmetic, 3, 3)
     images = random_images(network, 3)
     run = run_accelerator(design, images, stall=0.2)
     assert run.outputs == design.predict(images).tolist()

@@ -6,7 +6,7 @@ from itertools import chain
 import numpy as np
 import oracle
 import pytest
-from networks import random_images
+from networks import adapted, random_images
 
 from nmahw.arith import ARITHMETICS
 from nmahw.design import Design
@@ -76,9 +76,10 @@ def random_design(draw: random.Random) -> Design:
     while True:
         shape = draw.choice([(1, 1), (1, 4), (4, 1), (2, 3), (3, 2), (5, 5), (8, 2), (2, 11)])
         try:
-            design = Design.of(random_network(draw), draw.choice(EXACT), *shape)
+            kind = ARITHMETICS.get(draw.choice(EXACT))
+            design = Design.of(adapted(random_network(draw), kind), kind.name, *shape)
         except ModelError:
-            # Operands that this arithmetic cannot take: refused, as it should be.
+            # Operands or layers that this arithmetic cannot take: refused, as it should be.
             continue
         if sum(design.schedule.cycles_by_pass) <= MAX_CYCLES:
             return design

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from _standin import StandIn, StandInTop, standin_network
 from amaranth.back import rtlil as amaranth_rtlil
+from networks import adapted
 
 from nmahw import verilog
 from nmahw.arith import ARITHMETICS
@@ -126,6 +127,7 @@ def test_lint_is_clean(cache, tmp_path, arithmetic):
     network = Network(TensorFormat((1, 5, 5), 0, 15), (
         Conv2d(rng.integers(-2, 2, (2, 1, 2, 2))), MaxPool(2, 2), Requantise(2, 0, 15),
         Flatten(), Dense(rng.integers(-2, 2, (3, 8)))))
+    network = adapted(network, ARITHMETICS.get(arithmetic))
     emitted = verilog.emit(Design.of(network, arithmetic, 2, 2), tmp_path, cache)
     verilog.lint(emitted.verilog)
 
