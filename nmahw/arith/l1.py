@@ -6,18 +6,16 @@ Trained weights reach far past the range of the activations, but for x in [lo, h
 ``|x - w| = |x - clamp(w)| + |w - clamp(w)|`` exactly. So codes hold clamped weights, as wide as
 an activation, and the rest, a constant of the column, goes into the bias.
 
-Names: u = x - lo is the activation as the elements see it, v = hi - clamp(w) the weight's code.
-With a-bit activations, ``u + v = d + 2^a - 1`` for the difference d = x - clamp(w). So the sum's
-carry says whether d > 0, and its a low bits are d - 1, of which ``|d|`` is ``d`` for a positive
-d, the complement otherwise: one adder without a carry going in, and one that negates. A column
-adds up distances; its column unit negates the sum.
+Names: u = x - lo is the activation as the elements see it, v = 2^a - (clamp(w) - lo) the weight's
+code, for a-bit activations. Then ``u + v = d + 2^a`` for the difference d = x - clamp(w): its a
+low bits are d's, and its top bit says that d is not negative and has to be subtracted from the
+psum; otherwise d is added. So a difference is one short carry chain, a sum another.
 """
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Shape, Signal, unsigned
 
-from ..gateware.gated_add import GatedAdd
-from . import Arithmetic, ColumnUnit, Element, Operand, RowUnit, range_shape
+from . import Arithmetic, Element, Operand, RowUnit
 
 __all__ = ["L1"]
 
@@ -38,7 +36,7 @@ class L1(Arithmetic):
     @property
     def weight_code_bits(self) -> int:
         """v, then whether the weight is used."""
-        return self.activation.bits + 1
+        return self.activation.bits + 2
 
     @property
     def latency_cycles(self) -> int:
@@ -47,9 +45,6 @@ class L1(Arithmetic):
     def product_range(self) -> tuple[int, int]:
         """Of ``-|x - clamp(w)|``."""
         return self.activation.low - self.activation.high, 0
-
-    def psum_shape(self, rows: int) -> Shape:
-        return range_shape(0, -self.product_range()[0] * rows)
 
     def compute(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         x, w = np.asarray(x, dtype=np.int64), np.asarray(w, dtype=np.int64)
@@ -63,8 +58,9 @@ class L1(Arithmetic):
         return np.abs(weights - self._clamp(weights)).sum(axis=0, dtype=np.int64)
 
     def encode_weights(self, weights: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
-        codes = self.activation.high - self._clamp(weights[..., 0]).astype(np.int64)
-        codes = codes + (1 << self.activation.bits)
+        bits = self.activation.bits
+        codes = (1 << bits) + self.activation.low - self._clamp(weights[..., 0]).astype(np.int64)
+        codes = codes + (1 << (bits + 1))
         return (codes if used is None else np.where(used[..., 0], codes, 0)).astype(object)
 
     def create(self, row: int = 0) -> Element:
@@ -73,53 +69,32 @@ class L1(Arithmetic):
     def create_row_unit(self) -> RowUnit:
         return L1RowUnit(self)
 
-    def create_column_unit(self, rows: int) -> ColumnUnit:
-        return NegateColumnUnit(self, rows)
-
 
 class L1Element(Element):
-    """``psum_o = psum_i + |x - clamp(w)|`` in two steps: difference, sum."""
+    """``psum_o = psum_i - |x - clamp(w)|`` in two steps: difference, sum."""
 
     def elaborate(self, platform):
         m = Module()
         bits = self.arithmetic.activation.bits
-        # A one above v makes the sum's top two bits "not positive" and "positive".
+        # A one above u makes the sum's top two bits "negative" and "not negative".
         total = Signal(bits + 2, reset_less=True)
         counts = Signal(reset_less=True)
-        m.d.sync += [total.eq(self.symbol[:bits] + Cat(self.weight[:bits], 1)),
-                     counts.eq(self.weight[bits])]
+        m.d.sync += [total.eq(Cat(self.symbol[:bits], 1) + self.weight[:bits + 1]),
+                     counts.eq(self.weight[bits + 1])]
+        # The register's synchronous reset, where an AND would take a look-up table.
         with m.If(~self.symbol[bits]):
             m.d.sync += counts.eq(0)
-        # The carry needs no gate: v = 0 (unused) and u = 0 (not active) never make it.
-        m.submodules.adder = adder = GatedAdd(
-            self.psum_i.shape(), signed(bits + 1), self.psum_o.shape(),
-            gate=True, negate=True, carry=True)
-        psum = Signal(self.psum_o.shape(), reset_less=True)
-        m.d.comb += [
-            adder.augend.eq(self.psum_i), adder.addend.eq(total[:bits + 1]),
-            adder.gate.eq(counts), adder.negate.eq(total[bits]), adder.carry.eq(total[bits + 1]),
-            self.psum_o.eq(psum),
-        ]
-        m.d.sync += psum.eq(adder.total)
+        self.add_to_psum(m, total[:bits + 1].as_signed(), gate=counts, subtract=total[bits + 1])
         return m
 
 
 class L1RowUnit(RowUnit):
-    """Activations as offsets from the smallest one, 0 when not active."""
+    """Activations as offsets from the smallest one, and whether they count."""
 
     def elaborate(self, platform):
         m = Module()
         operand = self.arithmetic.activation
         # Two's complement to offset: the sign bit the other way round.
         offset = self.activations ^ (-operand.low)
-        m.d.comb += self.symbol.eq(Mux(self.active, Cat(offset[:operand.bits], 1), 0))
-        return m
-
-
-class NegateColumnUnit(ColumnUnit):
-    """``value = -psum``."""
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.comb += self.value.eq(-self.psum)
+        m.d.comb += self.symbol.eq(Cat(offset[:operand.bits], self.active))
         return m
