@@ -30,6 +30,9 @@ def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int
     phases = arithmetic.phases(arithmetic.activation)
     to_psum = arithmetic.row_latency_cycles + arithmetic.latency_cycles
     to_value = to_psum + arithmetic.column_latency_cycles
+    if arithmetic.holds_weights:
+        m.submodules.load_unit = load_unit = arithmetic.create_load_unit()
+        m.d.comb += element.load_data.eq(load_unit.data)
     rng = np.random.default_rng(0)
     weights = np.zeros((len(pairs), arithmetic.taps), dtype=np.int64)
     used = np.zeros(weights.shape, dtype=bool)
@@ -53,6 +56,27 @@ def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int
                  for tap, x in enumerate(row)) for row in activations]
     results = []
 
+    async def held_bench(ctx):
+        # One pair after the other: load, then the step.
+        to_load = arithmetic.load_latency_cycles
+        for index, word in enumerate(words):
+            ctx.set(load_unit.code, codes[index])
+            for cycle in range(arithmetic.load_cycles + to_load):
+                ctx.set(load_unit.step, min(cycle, arithmetic.load_cycles - 1))
+                ctx.set(element.load, cycle >= to_load)
+                ctx.set(element.load_step, max(cycle - to_load, 0))
+                await ctx.tick()
+            ctx.set(element.load, 0)
+            ctx.set(row_unit.activations, word)
+            ctx.set(row_unit.active, pairs[index][1] is not None)
+            for cycle in range(phases + to_value):
+                ctx.set(row_unit.phase, max(phases - 1 - cycle, 0))
+                ctx.set(column_unit.first, cycle == to_psum)
+                ctx.set(column_unit.last, cycle == to_psum + phases - 1)
+                if cycle == to_value + phases - 1:
+                    results.append(ctx.get(column_unit.value) - offsets[index])
+                await ctx.tick()
+
     async def bench(ctx):
         for cycle in range(len(pairs) * phases + to_value):
             # Weight codes come with the symbols, not with the activations.
@@ -73,7 +97,7 @@ def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int
 
     simulator = Simulator(m)
     simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
+    simulator.add_testbench(held_bench if arithmetic.holds_weights else bench)
     simulator.run()
     return results
 

@@ -29,6 +29,11 @@ value may exceed the operation's sum by a constant that only the weights decide,
 `step_offset`: whoever lays out the weights takes it from the bias, so that constants (excesses of
 clamped weights, sums of squares, halves of recoded digits) cost no hardware in the array.
 
+Elements take a new weight code in every step, or, in an array that holds its weights (*weight
+stationary*), find it in a register. An arithmetic that `holds_weights` stores what it makes of
+its weights, a table for example, in the element itself: a *load unit* at each column's start
+writes it, `load_cycles` cycles for each row, while that row is not active.
+
 Some arithmetics need a sum over the activations alone, the same for all columns: their array has
 one more column of *correction* elements, whose psum every column unit gets.
 """
@@ -49,8 +54,8 @@ from ..gateware.gated_add import GatedAdd
 from ..registry import Registry
 from ..tensor import bits_for_range
 
-__all__ = ["Operand", "Arithmetic", "Element", "CorrectionElement", "RowUnit", "ColumnUnit",
-           "ARITHMETICS", "range_shape"]
+__all__ = ["Operand", "Arithmetic", "Element", "CorrectionElement", "RowUnit", "LoadUnit",
+           "ColumnUnit", "ARITHMETICS", "range_shape"]
 
 
 def range_shape(low: int, high: int) -> Shape:
@@ -133,6 +138,8 @@ class Arithmetic(ABC):
     weight_bits: ClassVar[tuple[int, int]] = (1, 16)
     #: Activations an element consumes in one step.
     taps: ClassVar[int] = 1
+    #: Whether elements store what a load unit makes of their weights.
+    holds_weights: ClassVar[bool] = False
 
     activation: Operand
     weight: Operand
@@ -182,6 +189,21 @@ class Arithmetic(ABC):
     @property
     def column_latency_cycles(self) -> int:
         """Cycles from the psum of a step's last phase to the step's value."""
+        return 0
+
+    @property
+    def load_cycles(self) -> int:
+        """Cycles a row's elements take to load their weights."""
+        return 1
+
+    @property
+    def load_shape(self) -> ShapeLike:
+        """What an element gets in each of these cycles."""
+        return unsigned(self.weight_code_bits)
+
+    @property
+    def load_latency_cycles(self) -> int:
+        """Cycles from a load unit's step to its `data`."""
         return 0
 
     def phases(self, activation: Operand) -> int:
@@ -263,6 +285,10 @@ class Arithmetic(ABC):
         """What stands at a row's start."""
         return RowUnit(self)
 
+    def create_load_unit(self) -> LoadUnit:
+        """What stands at a column's start and makes loads of weight codes."""
+        return LoadUnit(self)
+
     def create_column_unit(self, rows: int) -> ColumnUnit:
         """What stands at the end of a column of `rows` elements."""
         return ColumnUnit(self, rows)
@@ -285,7 +311,10 @@ class Element(wiring.Component):
     symbol : In
         What the row unit says in this phase.
     weight : In
-        Weight code.
+        Weight code; not if the arithmetic holds its weights.
+    load, load_step, load_data : In
+        If it does: whether the element's row is loading, and what, in which of the
+        `load_cycles`.
     psum_i, psum_o : In, Out
         Partial sum from the element above and to the one below.
     """
@@ -294,7 +323,9 @@ class Element(wiring.Component):
         self.arithmetic = arithmetic
         super().__init__({
             "symbol": In(arithmetic.symbol_shape),
-            "weight": In(arithmetic.weight_code_bits),
+            **({"load": In(1), "load_step": In(range(max(arithmetic.load_cycles, 2))),
+                "load_data": In(arithmetic.load_shape)} if arithmetic.holds_weights else
+               {"weight": In(arithmetic.weight_code_bits)}),
             "psum_i": In(arithmetic.psum_shape(row) if row else unsigned(1)),
             "psum_o": Out(arithmetic.psum_shape(row + 1)),
         })
@@ -377,6 +408,33 @@ class RowUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.d.comb += self.symbol.eq(Mux(self.active, self.activations, 0))
+        return m
+
+
+class LoadUnit(wiring.Component):
+    """Weight codes to what elements store; by default, the code as it is.
+
+    Attributes
+    ----------
+    code : In
+        Weight code of the row that loads, held for all `load_cycles`.
+    step : In
+        Counts these cycles from 0.
+    data : Out
+        What the element gets, `load_latency_cycles` after its step.
+    """
+
+    def __init__(self, arithmetic: Arithmetic):
+        self.arithmetic = arithmetic
+        super().__init__({
+            "code": In(arithmetic.weight_code_bits),
+            "step": In(range(max(arithmetic.load_cycles, 2))),
+            "data": Out(arithmetic.load_shape),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.data.eq(self.code)
         return m
 
 

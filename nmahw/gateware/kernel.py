@@ -1,0 +1,266 @@
+"""A weight-stationary matrix kernel: loading, skewed feeding, array, accumulators, control.
+
+See `nmahw.kernel` for the order of things. Slots follow one another every `phases` cycles; one
+whose activations or weights are not there yet is a bubble, in which no row is active and nothing
+is accumulated. Behind the slots nothing stalls.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..kernel import Kernel
+from .common import delayed
+from .gated_add import GatedAdd
+from .held_array import HeldArray, WeightLoader
+
+__all__ = ["MatrixKernel"]
+
+
+class SlotTags(data.Struct):
+    """What is said about a slot on its way to the accumulators."""
+
+    valid: 1
+    clear: 1
+    emit: 1
+
+
+class MatrixKernel(wiring.Component):
+    """The kernel.
+
+    Attributes
+    ----------
+    weights : In stream
+        Codes, see `Kernel.weight_words`.
+    activations : In stream
+        One word a slot, see `Kernel.activation_words`.
+    rounds : In
+        Rounds of the next block, less one.
+    start : In
+        A block may begin: `rounds` is right, and whoever takes the sums has room for all those
+        of the block before.
+    started : Out
+        Pulse: it has begun.
+    idle : Out
+        No block is being computed and no sums are left inside.
+    sums : Out
+        Sums of one position, `Kernel.offsets` included; group g's are g cycles late.
+    sums_valid, sums_position : Out
+        Whether the first group's sums are there in this cycle, and of which position.
+    """
+
+    def __init__(self, kernel: Kernel):
+        self.kernel = kernel
+        arithmetic = kernel.arithmetic
+        self._position = range(kernel.positions)
+        super().__init__({
+            "weights": In(stream.Signature(unsigned(arithmetic.weight_code_bits))),
+            "activations": In(stream.Signature(
+                unsigned(kernel.lanes * arithmetic.activation.bits))),
+            "rounds": In(8), "start": In(1), "started": Out(1), "idle": Out(1),
+            "sums": Out(signed(kernel.sum_bits)).array(kernel.columns),
+            "sums_valid": Out(1), "sums_position": Out(self._position),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        kernel, arithmetic = self.kernel, self.kernel.arithmetic
+        rows, phases = kernel.rows, kernel.phases
+        m.submodules.array = array = HeldArray(arithmetic, rows, kernel.columns, kernel.hop)
+        m.submodules.loader = loader = WeightLoader(arithmetic, kernel.columns, kernel.hop)
+
+        # A slot begins with a strobe, whether it is a bubble or not.
+        phase = Signal(range(max(phases, 2)), init=phases - 1)
+        strobe = Signal(init=1)
+        m.d.sync += [phase.eq(Mux(phase == 0, phases - 1, phase - 1)),
+                     strobe.eq((phase == 0) if phases > 1 else 1)]
+
+        active = Signal(rows)  # rows that take part in the slot that begins
+        tags, position = Signal(SlotTags), Signal(self._position)
+        turn = Signal(rows)  # which row is being loaded
+        self._control(m, strobe, active, tags, position, loader, turn)
+        for row in range(rows):
+            m.d.comb += array.loads[row].eq(loader.load & turn[row])
+        m.d.comb += array.load_step.eq(loader.step)
+        for column in range(kernel.columns):
+            m.d.comb += array.load_data[column].eq(loader.data[column])
+        self._feed(m, strobe, phase, active, tags.valid, array)
+        self._accumulate(m, strobe, tags, position, array)
+        return m
+
+    def _control(self, m, strobe, active, tags, position, loader, turn) -> None:
+        """Which rows compute, which one loads, and the tags of the slot that begins."""
+        kernel = self.kernel
+        rows = kernel.rows
+        # Codes of the next row in their places?
+        shifted = Signal(range(kernel.columns + 1))
+        codes_ready = Signal()
+        hold = Signal(range(kernel.groups + 2))
+        take = Signal()
+        m.d.comb += [
+            loader.code.eq(self.weights.payload), loader.take.eq(take),
+            self.weights.ready.eq(~codes_ready & (hold == 0)),
+            loader.shift.eq(self.weights.ready & self.weights.valid),
+        ]
+        with m.If(loader.shift):
+            m.d.sync += [shifted.eq(shifted + 1), codes_ready.eq(shifted == kernel.columns - 1)]
+        with m.If(hold != 0):
+            m.d.sync += hold.eq(hold - 1)
+
+        running, flushing, pending = Signal(), Signal(), Signal()
+        computing = Signal(rows)  # `active`, but for the row whose turn to load it is
+        clearing = Signal()
+        slot = Signal(range(kernel.round_slots), name="slot_of_round")
+        wait = Signal(range(max(kernel.stagger_slots, 2)))
+        idle_left = Signal(range(kernel.idle_slots + 1))
+        following = Signal(rows, init=1, name="next_row")  # one-hot; 0: all had their turn
+        left = Signal(9, name="rounds_left")
+        visit, last_round, go = Signal(), Signal(), Signal()
+        m.d.comb += [
+            visit.eq((wait == 0) & (following != 0)), last_round.eq(left == 0),
+            go.eq(strobe & running & self.activations.valid
+                  & (~visit | last_round | codes_ready)),
+            self.activations.ready.eq(strobe & running & (~visit | last_round | codes_ready)),
+            self.idle.eq(~running & ~flushing & ~pending),
+        ]
+        # Loading begins when the first symbol that says so reaches the row: row r, r cycles later.
+        begins = Signal(rows + kernel.begin_cycles - 1)
+        start_load = Signal()
+        m.d.comb += start_load.eq(go & visit & ~last_round)
+        m.d.comb += [take.eq(delayed(m, start_load, 1, "take", reset=True)),
+                     loader.begin.eq(begins[0])]
+        inserted = Signal.like(begins)
+        m.d.comb += inserted[kernel.begin_cycles - 1:].eq(Mux(start_load, following, 0))
+        m.d.sync += begins.eq(Cat(begins[1:], 0) | inserted)
+
+        m.d.comb += [active.eq(computing & ~Mux(visit, following, 0)),
+                     tags.valid.eq(go | (strobe & flushing)),
+                     tags.clear.eq(clearing | flushing),
+                     tags.emit.eq((clearing & pending) | flushing)]
+        with m.If(go):
+            m.d.sync += [
+                position.eq(position + 1),
+                slot.eq(slot + 1), wait.eq(Mux(wait == 0, 0, wait - 1)),
+                idle_left.eq(Mux(idle_left == 0, 0, idle_left - 1)),
+            ]
+            with m.If(position == kernel.positions - 1):
+                m.d.sync += clearing.eq(0)
+                with m.If(clearing):
+                    m.d.sync += pending.eq(0)
+            back = Mux(idle_left == 1, turn, 0)
+            m.d.sync += computing.eq(active | back)
+            with m.If(visit):
+                m.d.sync += [
+                    turn.eq(following),
+                    following.eq(following << 1), wait.eq(kernel.stagger_slots - 1),
+                    idle_left.eq(Mux(last_round, 0, kernel.idle_slots - 1)),
+                ]
+                if kernel.idle_slots == 1:
+                    m.d.sync += computing.eq(active | Mux(last_round, 0, following))
+                with m.If(~last_round):
+                    m.d.sync += [codes_ready.eq(0), shifted.eq(0), hold.eq(kernel.groups + 1)]
+                with m.If(last_round & following[-1]):
+                    m.d.sync += [running.eq(0), pending.eq(1)]
+            with m.If(slot == kernel.round_slots - 1):
+                m.d.sync += [slot.eq(0), wait.eq(0), following.eq(1), left.eq(left - 1)]
+        with m.If(strobe & flushing):
+            m.d.sync += position.eq(position + 1)
+            with m.If(position == kernel.positions - 1):
+                m.d.sync += [flushing.eq(0), pending.eq(0)]
+        # Between slots: the next block, or the sums of the last one on their own.
+        with m.If(~running & ~flushing & (self.start | pending)):
+            m.d.sync += [position.eq(0), slot.eq(0), wait.eq(0), following.eq(1)]
+            with m.If(self.start):
+                m.d.comb += self.started.eq(1)
+                m.d.sync += [running.eq(1), clearing.eq(1), left.eq(self.rounds + 1)]
+            with m.Else():
+                m.d.sync += flushing.eq(1)
+
+    def _feed(self, m, strobe, phase, active, valid, array) -> None:
+        """Skew: row r sees a slot r cycles after row 0, held for all its phases."""
+        kernel, arithmetic = self.kernel, self.kernel.arithmetic
+        phases = kernel.phases
+        width = arithmetic.taps * arithmetic.activation.bits
+        word_strobe = strobe
+        row_strobe = delayed(m, strobe, 1, "word_strobe")
+        row_phase = delayed(m, phase, 2, "phase")
+        for row in range(kernel.rows):
+            if row:
+                row_strobe = delayed(m, row_strobe, 1, f"strobe_row{row}") if phases > 1 else 1
+                row_phase = delayed(m, row_phase, 1, f"phase_row{row}")
+            word = Cat(self.activations.payload[row * width:(row + 1) * width],
+                       active[row] & valid)
+            # As many slots as go by until the row's turn, then the rest of a slot.
+            for stage in range(1 + row // phases):
+                word = self._captured(m, word, word_strobe, f"word{row}_{stage}")
+            word = self._captured(m, word, row_strobe, f"word{row}")
+            m.submodules[f"row_unit{row}"] = unit = arithmetic.create_row_unit()
+            m.d.comb += [unit.activations.eq(word[:width]), unit.active.eq(word[width]),
+                         unit.phase.eq(row_phase), array.symbols[row].eq(unit.symbol)]
+
+    def _captured(self, m, word, strobe, name):
+        kept = Signal(len(word), name=name, reset_less=True)
+        if self.kernel.phases == 1:
+            m.d.sync += kept.eq(word)
+        else:
+            with m.If(strobe):
+                m.d.sync += kept.eq(word)
+        return kept
+
+    def _accumulate(self, m, strobe, tags, position, array) -> None:
+        """One memory of sums a column: read, add, write back."""
+        kernel, arithmetic = self.kernel, self.kernel.arithmetic
+        rows, phases = kernel.rows, kernel.phases
+        to_psum, column_latency = kernel.psum_cycles, arithmetic.column_latency_cycles
+        to_value = to_psum + phases - 1 + column_latency
+        first = delayed(m, strobe, to_psum, "first_phase")
+        last = delayed(m, first, phases - 1, "last_phase")
+        # The memory and the register behind it take two cycles.
+        read_at = delayed(m, position, to_value - 2, "position")
+        write_at = delayed(m, read_at, 3, "position_back")
+        early = _delayed_tags(m, tags, to_value, "tags")
+        correction = getattr(array, "correction", None)
+        m.d.comb += [self.sums_valid.eq(early.valid & early.emit),
+                     self.sums_position.eq(delayed(m, read_at, 2, "position_sums"))]
+        for group in range(kernel.groups):
+            if group:
+                first, last, read_at, write_at = (
+                    delayed(m, signal, 1, f"{name}_group{group}") for name, signal in (
+                        ("first", first), ("last", last), ("read_at", read_at),
+                        ("write_at", write_at)))
+                early = _delayed_tags(m, early, 1, f"tags_group{group}")
+                if correction is not None:
+                    correction = delayed(m, correction, 1, f"correction_group{group}")
+            keep = Signal(name=f"keep_group{group}")
+            write = delayed(m, early.valid, 1, f"write_group{group}", reset=True)
+            m.d.comb += keep.eq(~early.clear)
+            for column in range(group * kernel.hop,
+                                min((group + 1) * kernel.hop, kernel.columns)):
+                m.submodules[f"column_unit{column}"] = unit = arithmetic.create_column_unit(rows)
+                m.submodules[f"sums{column}"] = memory = Memory(
+                    shape=signed(kernel.sum_bits), depth=kernel.positions, init=[],
+                    attrs={"ram_style": "block"})
+                m.submodules[f"accumulator{column}"] = adder = GatedAdd(
+                    unit.value.shape(), signed(kernel.sum_bits), signed(kernel.sum_bits),
+                    gate=True)
+                read, back = memory.read_port(), memory.write_port()
+                before = Signal(signed(kernel.sum_bits), name=f"before{column}", reset_less=True)
+                total = Signal(signed(kernel.sum_bits), name=f"total{column}", reset_less=True)
+                m.d.sync += [before.eq(read.data), total.eq(adder.total)]
+                m.d.comb += [
+                    unit.psum.eq(array.psums[column]), unit.first.eq(first), unit.last.eq(last),
+                    adder.augend.eq(unit.value), adder.addend.eq(before), adder.gate.eq(keep),
+                    read.en.eq(1), read.addr.eq(read_at), back.en.eq(write),
+                    back.addr.eq(write_at), back.data.eq(total), self.sums[column].eq(before),
+                ]
+                if correction is not None:
+                    m.d.comb += unit.correction.eq(correction)
+
+
+def _delayed_tags(m: Module, tags, cycles: int, name: str):
+    for stage in range(cycles):
+        kept = Signal(SlotTags, name=f"{name}_d{stage + 1}")
+        m.d.sync += kept.eq(tags)
+        tags = kept
+    return tags
