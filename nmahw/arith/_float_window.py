@@ -190,6 +190,13 @@ class WindowElement(Element):
                      for code, bits in ((self.symbol, arithmetic.activation_exponent_bits),
                                         (self.weight, arithmetic.weight_exponent_bits)))
 
+    def is_above(self, position: Value) -> Value:
+        """Whether a position is above the window; as cheap as the window's size allows."""
+        positions = self.arithmetic.window.positions
+        if positions & (positions - 1):
+            return position >= positions
+        return ~position[-1] & position[positions.bit_length() - 1:-1].any()
+
     def add_shifted(self, m: Module, significand: Value, leading: int, position: Value,
                     negative: Value, *, above: Value, below: Value,
                     smallest: Value | None = None) -> None:
@@ -212,8 +219,11 @@ class WindowElement(Element):
         positions = self.arithmetic.window.positions
         shift = position[:(positions - 1).bit_length()]
         first = significand << shift[:2] if len(shift) else significand
-        number = Signal(min(len(first), leading + positions), name="number1", reset_less=True)
-        value = Signal.like(number, name="shifted0", reset_less=False)
+        width = min(len(first), leading + positions)
+        # What is set when a product is above the window starts out set: flip-flops of some
+        # devices have one and the same value after configuration and after a reset.
+        number = Signal(width, name="number1", init=(1 << width) - 1, reset_less=True)
+        value = Signal(width, name="shifted0")
         m.d.comb += value.eq(first)
         if smallest is not None:
             # What is under `leading` will be cut off.
@@ -222,11 +232,11 @@ class WindowElement(Element):
         flags = []
         for bit in self.arithmetic.single_shifts:
             clear_low = Signal(name=f"clear_low{bit}", reset_less=True)
-            keep_high = Signal(name=f"keep_high{bit}", reset_less=True)
+            keep_high = Signal(name=f"keep_high{bit}", init=1, reset_less=True)
             wanted = shift[bit] if smallest is None else shift[bit] & ~smallest
             m.d.sync += [clear_low.eq(wanted), keep_high.eq(wanted)]
             flags.append((bit, clear_low, keep_high))
-        gate = Signal(name="gate1", reset_less=True)
+        gate = Signal(name="gate1", init=1, reset_less=True)
         sign = Signal(name="sign1", reset_less=True)
         m.d.sync += [gate.eq(~below), sign.eq(negative)]
         with m.If(above):
@@ -237,15 +247,16 @@ class WindowElement(Element):
             number = self._shift_once(m, stage, number, 1 << bit, leading + positions, clear_low,
                                       keep_high)
             flags[stage - 1:] = [
-                (later, self._register(m, f"clear_low{later}_{stage}", low),
-                 self._register(m, f"keep_high{later}_{stage}", high))
+                (later, self.register(m, f"clear_low{later}_{stage}", low),
+                 self.register(m, f"keep_high{later}_{stage}", high))
                 for later, low, high in flags[stage - 1:]]
-            gate = self._register(m, f"gate{stage}", gate)
-            sign = self._register(m, f"sign{stage}", sign)
+            gate = self.register(m, f"gate{stage}", gate)
+            sign = self.register(m, f"sign{stage}", sign)
         self.add_to_psum(m, number[leading:], gate=gate, subtract=sign)
 
     @staticmethod
-    def _register(m: Module, name: str, value: Value) -> Signal:
+    def register(m: Module, name: str, value: Value) -> Signal:
+        """A register of `value`, which reset leaves alone."""
         register = Signal(value.shape(), name=name, reset_less=True)
         m.d.sync += register.eq(value)
         return register

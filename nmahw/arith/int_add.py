@@ -2,9 +2,9 @@
 
 T. Mogami, "Deep Neural Network Training without Multiplications", 2020; the idea is J. N.
 Mitchell's, "Computer Multiplication and Division Using Binary Logarithms", IRE Transactions on
-Electronic Computers, 1962. Exponent and mantissa side by side are nearly a logarithm, ``2^e (1 + a)``
-having ``e + a`` for ``e + log2(1 + a)``; so the sum of two patterns, less one bias, is nearly the
-pattern of the product. With ``s = a + b`` the mantissa part ``(1 + a)(1 + b)`` becomes ``1 + s``
+Electronic Computers, 1962. Exponent and mantissa side by side are nearly a logarithm: ``e + a``
+stands for the ``e + log2(1 + a)`` of ``2^e (1 + a)``. So the sum of two patterns, less one bias,
+is nearly the pattern of the product. With ``s = a + b`` the mantissa part ``(1 + a)(1 + b)`` becomes ``1 + s``
 for s < 1 and ``2 s`` from there on.
 
 Relative error. Over the exact product, ``1 + s`` or ``2 s`` is least at a = b = 1/2, 8/9: the
@@ -157,8 +157,7 @@ class IntAddElement(WindowElement):
                      negative.eq(sign_x ^ sign_w)]
         position = total[mantissa_bits:].as_signed()
         self.add_shifted(m, Cat(total[:mantissa_bits], Const(1, 1)), mantissa_bits, position,
-                         negative, above=position >= arithmetic.window.positions,
-                         below=position[-1])
+                         negative, above=self.is_above(position), below=position[-1])
         return m
 
 
