@@ -21,7 +21,7 @@ from ..errors import ModelError
 from ..tensor import bits_for_range
 from ._nonlinearity import CONTEXT, Nonlinearity
 
-__all__ = ["GateRom", "sampled", "sampled_error", "tabled"]
+__all__ = ["GateRom", "sampled", "sampled_error", "step_log2", "tabled"]
 
 
 @dataclass(frozen=True)
@@ -124,14 +124,14 @@ def tabled(values: Sequence[float], entry_bits: int, reach: int) -> GateRom:
         raise ModelError(f"table must have {2 * reach + 1} entries (arguments -{reach}..{reach} "
                          f"steps from the bias point), not {len(values)}")
     for k, value in enumerate(values, start=-reach):
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-            raise ModelError(f"table entries must be finite numbers, not {value!r} at argument "
-                             f"{k}")
+        if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) < 2**62:
+            raise ModelError(f"table entries must be numbers below 2^62, not {value!r} at "
+                             f"argument {k}")
     whole = all(isinstance(value, Integral) for value in values)
     curvature = _curvature(np.array(values, dtype=np.float64))
     largest = max(abs(value) for value in values)
     resolution = 1.0 if whole else largest * 2.0 ** -entry_bits
-    if abs(curvature) * reach**2 < resolution:
+    if abs(curvature) * reach**2 <= resolution:
         raise ModelError(f"t'' must not be zero at the bias point: of {entry_bits}-bit entries, "
                          f"t(b+u) + t(b-u) - 2 t(b) is {curvature * reach**2:.3g} at the table's "
                          f"ends, and one unit is {resolution:.3g}")
@@ -152,16 +152,43 @@ def tabled(values: Sequence[float], entry_bits: int, reach: int) -> GateRom:
     return GateRom(tuple(entries), shift, _residual(entries, shift))
 
 
+def step_log2(arguments: Sequence[float], count: int) -> int:
+    """Binary logarithm of the step between arguments.
+
+    Raises
+    ------
+    ModelError
+        They are not `count` numbers that rise by the same power of two.
+    """
+    try:
+        arguments = np.asarray(arguments, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ModelError("table arguments must be numbers") from None
+    if arguments.shape != (count,):
+        raise ModelError(f"table must have an argument for each of its {count} entries, not "
+                         f"{arguments.size}")
+    if count < 2 or not np.isfinite(arguments).all():
+        raise ModelError("table arguments must be two or more finite numbers")
+    steps = np.diff(arguments)
+    if (steps <= 0).any():
+        at = int(np.argmax(steps <= 0))
+        raise ModelError(f"table arguments must rise, not go from {arguments[at]:g} to "
+                         f"{arguments[at + 1]:g}")
+    lambda_log2 = round(math.log2(steps.mean()))
+    wrong = np.abs(steps - 2.0 ** lambda_log2) > 2.0 ** lambda_log2 * 1e-3
+    if wrong.any():
+        raise ModelError(f"table arguments must rise by the same power of two everywhere, not by "
+                         f"{steps[int(np.argmax(wrong))]:g} after {arguments[np.argmax(wrong)]:g}")
+    return lambda_log2
+
+
 def _curvature(values: np.ndarray) -> float:
-    """lambda^2 t'' at the middle, from the even part's best fit by ``a k^2 + c k^4``."""
+    """lambda^2 t'' at the middle, from the even part's best fit by powers 2, 4 and 6 of k."""
     reach = len(values) // 2
-    middle = values[reach]
-    even = values[reach + 1:] + values[reach - 1::-1] - 2 * middle
+    even = values[reach + 1:] + values[reach - 1::-1] - 2 * values[reach]
     k = np.arange(1, reach + 1) / reach
-    powers = np.stack([k**2, k**4], axis=1)[:, :2 if reach > 2 else 1]
-    # Whatever else is even is small where k is; there the fit should be best.
-    weight = 1 / k**2
-    return float(np.linalg.lstsq(powers * weight[:, None], even * weight)[0][0]) / reach**2
+    powers = np.stack([k**2, k**4, k**6], axis=1)
+    return float(np.linalg.lstsq(powers, even)[0][0]) / reach**2
 
 
 def _residual(entries: Sequence[int], shift: int) -> float:

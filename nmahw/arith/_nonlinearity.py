@@ -140,6 +140,7 @@ def _sigmoid_bias() -> Decimal:
         return (s / (1 - s)).ln()
 
 
+@lru_cache
 def nonlinearities() -> dict[str, Nonlinearity]:
     """Those of this module by name, sorted."""
     return {kind.name: kind() for kind in sorted(Nonlinearity.__subclasses__(),

@@ -42,27 +42,32 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import ModelError, UsageError
 from . import Arithmetic, Element, Operand
 from ._gate_element import GateElement
-from ._gate_rom import GateRom, sampled, sampled_error, tabled
-from ._nonlinearity import Nonlinearity, nonlinearities
+from ._gate_rom import GateRom, sampled, sampled_error, step_log2, tabled
+from ._nonlinearity import nonlinearities
 
-__all__ = ["Gate", "GateFolded", "GateSigmoid", "HIDDEN_WEIGHTS", "OUTPUT_WEIGHTS", "gate_float"]
+__all__ = ["Gate", "GateFolded", "GateSigmoid", "HIDDEN_WEIGHTS", "NONLINEARITIES",
+           "OUTPUT_WEIGHTS", "gate_float"]
 
 #: Weights from the inputs (x, w) to the four hidden neurons, in units of lambda.
 HIDDEN_WEIGHTS = np.array([[+1, +1], [-1, -1], [+1, -1], [-1, +1]])
 #: Weights from the hidden neurons to the output, in units of ``1 / (4 lambda^2 t'')``.
 OUTPUT_WEIGHTS = np.array([+1, +1, -1, -1])
 
+#: Names of the nonlinearities known in closed form.
+NONLINEARITIES = tuple(nonlinearities())
+
 _LAMBDA_LOG2 = range(-24, 1)
 _ENTRY_BITS = range(4, 41)
 
 
-def gate_float(x: np.ndarray, w: np.ndarray, lambda_log2: int, nonlinearity: Nonlinearity,
+def gate_float(x: np.ndarray, w: np.ndarray, lambda_log2: int, nonlinearity: str = "softplus",
                dtype: type = np.float64) -> np.ndarray:
     """The gate in floating point: every operation rounds to `dtype`.
 
@@ -71,20 +76,30 @@ def gate_float(x: np.ndarray, w: np.ndarray, lambda_log2: int, nonlinearity: Non
     x, w : array
         Broadcast.
     lambda_log2 : int
-    nonlinearity : Nonlinearity
+    nonlinearity : str
+        One of `NONLINEARITIES`.
     dtype : numpy floating-point type
 
     Returns
     -------
     array of `dtype`
+
+    Raises
+    ------
+    UsageError
+        There is no such nonlinearity.
     """
+    if nonlinearity not in NONLINEARITIES:
+        raise UsageError(f"nonlinearity must be one of {', '.join(NONLINEARITIES)}, not "
+                         f"{nonlinearity!r}")
+    t = nonlinearities()[nonlinearity]
     x, w = np.broadcast_arrays(np.asarray(x, dtype=dtype), np.asarray(w, dtype=dtype))
-    step, bias = dtype(2.0 ** lambda_log2), dtype(nonlinearity.bias)
-    neurons = [nonlinearity.values(a * step * x + b * step * w + bias)
+    step, bias = dtype(2.0 ** lambda_log2), dtype(t.bias)
+    neurons = [t.values(a * step * x + b * step * w + bias)
                for a, b in HIDDEN_WEIGHTS.astype(dtype)]
     total = sum(weight * neuron for weight, neuron in
                 zip(OUTPUT_WEIGHTS.astype(dtype), neurons, strict=True))
-    return total * dtype(2.0 ** (-2 - 2 * lambda_log2 - nonlinearity.second_derivative_log2))
+    return total * dtype(2.0 ** (-2 - 2 * lambda_log2 - t.second_derivative_log2))
 
 
 @dataclass(frozen=True)
@@ -135,9 +150,15 @@ class Gate(Arithmetic):
                                  f"{allowed[-1]}, not {value!r}")
         if isinstance(self.nonlinearity, tuple):
             object.__setattr__(self, "rom", self._make_rom())
-        elif self.nonlinearity not in nonlinearities():
+            if self.error_bound >= math.prod(self._largest):
+                raise ModelError(f"{self.name}: table must be of a smooth function, whose products "
+                                 f"are off by less than the largest ({math.prod(self._largest)}), "
+                                 f"not by up to {self.error_bound:.0f}")
+        elif self.nonlinearity not in NONLINEARITIES:
+            given = self.nonlinearity
             raise ModelError(f"{self.name}: nonlinearity must be a table (a tuple) or one of "
-                             f"{', '.join(nonlinearities())}, not {self.nonlinearity!r}")
+                             f"{', '.join(NONLINEARITIES)}, not "
+                             f"{repr(given) if isinstance(given, str) else type(given).__name__}")
         elif self.lambda_log2 is None:
             object.__setattr__(self, "lambda_log2", self._best_lambda_log2())
 
@@ -162,13 +183,13 @@ class Gate(Arithmetic):
         ModelError
             What is wrong with table, arguments or operands.
         """
-        values = tuple(values.tolist() if isinstance(values, np.ndarray) else values)
-        lambda_log2 = None if arguments is None else _step_log2(arguments, len(values))
+        values = tuple(values)
+        lambda_log2 = None if arguments is None else step_log2(arguments, len(values))
         if entry_bits is None:
-            whole = bool(values) and all(type(value) is int for value in values)
+            whole = bool(values) and all(isinstance(value, Integral) for value in values)
             # One more, for those that will be negated.
-            entry_bits = 18 if not whole else max(
-                _ENTRY_BITS[0], max(abs(value) for value in values).bit_length() + 1)
+            needed = max(abs(int(v)) for v in values).bit_length() + 1 if whole else 18
+            entry_bits = min(max(needed, _ENTRY_BITS[0]), _ENTRY_BITS[-1])
         return cls(activation, weight, nonlinearity=values, lambda_log2=lambda_log2,
                    entry_bits=entry_bits)
 
@@ -278,24 +299,3 @@ class GateFolded(Gate):
     summary = "[g(x+w) - g(x-w)] / (4 l^2 t''), g(k) = t(l k) + t(-l k), t softplus, in one ROM"
 
     folded: bool = True
-
-
-def _step_log2(arguments: Sequence[float], count: int) -> int:
-    """Binary logarithm of the arguments' step."""
-    arguments = np.asarray(arguments, dtype=np.float64)
-    if arguments.shape != (count,):
-        raise ModelError(f"table must have an argument for each of its {count} entries, not "
-                         f"{arguments.size}")
-    if count < 2 or not np.isfinite(arguments).all():
-        raise ModelError("table arguments must be two or more finite numbers")
-    steps = np.diff(arguments)
-    if (steps <= 0).any():
-        at = int(np.argmax(steps <= 0))
-        raise ModelError(f"table arguments must rise, not go from {arguments[at]:g} to "
-                         f"{arguments[at + 1]:g}")
-    lambda_log2 = round(math.log2(steps.mean()))
-    wrong = np.abs(steps - 2.0 ** lambda_log2) > 2.0 ** lambda_log2 * 1e-3
-    if wrong.any():
-        raise ModelError(f"table arguments must rise by the same power of two everywhere, not by "
-                         f"{steps[int(np.argmax(wrong))]:g} after {arguments[np.argmax(wrong)]:g}")
-    return lambda_log2
