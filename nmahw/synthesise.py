@@ -152,7 +152,9 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
                      if options.carry_primitive else (rtlil, ""))
     script = _script(device, options, bool(chains))
     parts = {"rtlil": rtlil.encode(), "script": script, "yosys": yosys.version,
-             **({"chains": chains} if chains else {})}
+             **({"chains": chains} if chains else {}),
+             **({"finished": [device.rules.finish_version, options.block_ram_registers]}
+                if device.rules.finish_version else {})}
 
     def build(folder: Path) -> None:
         (folder / "design.il").write_text(rtlil)
@@ -166,12 +168,26 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
             if not (folder / name).is_file() or not (folder / name).stat().st_size:
                 raise BuildError(f"yosys ended without writing {name} (log: {log})")
         (folder / "design.il").unlink()
+        _finish(folder, device, options)
 
     entry = bench.cache.get_or_build("netlist", parts, build)
     cells, unmapped = (json.loads((entry / name).read_text())["design"]["num_cells_by_type"]
                        for name in ("stat.json", "unmapped.json"))
     return Netlist(device, options, entry / "netlist.json", entry / "yosys.log", cells, unmapped,
                    device.rules.at_least(cells), yosys.version, entry.name)
+
+
+def _finish(folder: Path, device: Device, options: FlowOptions) -> None:
+    """Let the family change the netlist in `folder`, and count its cells again if it does."""
+    if not device.rules.finish_version:
+        return
+    path, counts = folder / "netlist.json", folder / "stat.json"
+    netlist, stat = (json.loads(file.read_text()) for file in (path, counts))
+    module = _top_module(netlist)
+    if device.rules.finish_netlist(module, options):
+        path.write_text(json.dumps(netlist))
+        stat["design"]["num_cells_by_type"] = _count(module)
+        counts.write_text(json.dumps(stat))
 
 
 # Amaranth asks for the old value where a word is read and written in the same cycle, which block
@@ -341,7 +357,11 @@ def _compress(path: Path) -> None:
 
 def _top(netlist: Path) -> dict:
     data = netlist.read_bytes()
-    modules = json.loads(gzip.decompress(data) if netlist.suffix == ".gz" else data)["modules"]
+    return _top_module(json.loads(gzip.decompress(data) if netlist.suffix == ".gz" else data))
+
+
+def _top_module(netlist: dict) -> dict:
+    modules = netlist["modules"]
     tops = [module for module in modules.values() if "top" in module.get("attributes", {})]
     return tops[0] if tops else modules["top"]
 
@@ -356,7 +376,11 @@ def _port_bits(netlist: Path) -> list[str]:
 
 
 def _count_cells(netlist: Path) -> dict[str, int]:
-    return dict(Counter(cell["type"] for cell in _top(netlist)["cells"].values()))
+    return _count(_top(netlist))
+
+
+def _count(module: dict) -> dict[str, int]:
+    return dict(Counter(cell["type"] for cell in module["cells"].values()))
 
 
 def netlist_cells(netlist: Path) -> list[tuple[str, str, str]]:

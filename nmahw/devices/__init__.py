@@ -44,6 +44,8 @@ class FlowOptions:
         What place and route tries for; above what the designs reach, so that it never rests.
     carry_primitive : bool
         Let the family build gated and negated additions in carry cells of its own.
+    block_ram_registers : bool
+        Let the family move registers behind block RAMs into them.
     """
 
     hard_multiplier: bool = False
@@ -51,6 +53,7 @@ class FlowOptions:
     wide_lut: bool | None = None
     target_mhz: float = 300.0
     carry_primitive: bool = True
+    block_ram_registers: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "yosys_passes", tuple(self.yosys_passes))
@@ -61,7 +64,8 @@ class FlowOptions:
         """The options as plain values, for keys and reports."""
         return {"hard_multiplier": self.hard_multiplier, "yosys_passes": list(self.yosys_passes),
                 "wide_lut": self.wide_lut, "target_mhz": self.target_mhz,
-                "carry_primitive": self.carry_primitive}
+                "carry_primitive": self.carry_primitive,
+                "block_ram_registers": self.block_ram_registers}
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,21 @@ class Family(ABC):
     lut_name: ClassVar[str] = "LUT"
     #: Yosys's own models of the cells that `carry_chain` uses, as its commands name the file.
     cell_models: ClassVar[str] = ""
+    #: Raised whenever `finish_netlist` makes something else of the same netlist; 0 without one.
+    finish_version: ClassVar[int] = 0
+
+    @classmethod
+    def finish_netlist(cls, module: dict, options: FlowOptions) -> bool:
+        """Change the mapped module ``top`` of a Yosys JSON netlist in place.
+
+        By default nothing is done.
+
+        Returns
+        -------
+        bool
+            Whether anything was changed.
+        """
+        return False
 
     @classmethod
     def carry_chain(cls, chain: "CarryChain") -> str | None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from . import Device, Family, FlowOptions, count
+from ._ecp5_chains import open_chain_ends
+from ._ecp5_registers import use_output_registers
 
 if TYPE_CHECKING:
     from ..boards import Pin
@@ -34,6 +36,13 @@ class Ecp5(Family):
     hard_multipliers = frozenset({"MULT18X18C", "MULT18X18D", "MULT9X9C", "MULT9X9D", "ALU24A",
                                   "ALU24B", "ALU54A", "ALU54B"})
     cell_models = "+/ecp5/cells_sim.v"
+    finish_version = 2
+
+    @classmethod
+    def finish_netlist(cls, module: dict, options: FlowOptions) -> bool:
+        opened = open_chain_ends(module)
+        moved = use_output_registers(module) if options.block_ram_registers else 0
+        return opened + moved > 0
 
     @classmethod
     def carry_chain(cls, chain: "CarryChain") -> str | None:
