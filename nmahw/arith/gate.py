@@ -32,7 +32,7 @@ somebody gives has no known M; there the bound is the largest difference of the 
 residuals.
 
 **Hardware.** Only the difference of the sums matters, so entries are kept modulo two to its
-width: at 8 x 8 bits, 13 of 18. With `folded`, one table of g and two look-ups do the same sums.
+width: at 8 x 8 bits, 12 of 18. With `folded`, one table of g and two look-ups do the same sums.
 As l falls and f grows, that table becomes the quarter squares of `nmahw.arith.quarter_square`.
 """
 
