@@ -1,12 +1,12 @@
 """Arithmetics side by side: the same network, array, flow and seeds for each.
 
-The baselines (hard multiplier, Booth, what Yosys makes by default) are part of every
-comparison. A row that cannot be built says why, and the others go on.
+The baselines of the network's operation (for products: hard multiplier, Booth, what Yosys makes by
+default) are part of every comparison. A row that cannot be built says why, and the others go on.
 """
 
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -60,9 +60,15 @@ class DesignLike(Protocol):
 DesignFactory = Callable[[Network, str, int, int], DesignLike]
 
 
-def baseline_names() -> tuple[str, ...]:
-    """Names of the arithmetics that exist to be compared with."""
-    return tuple(kind.name for kind in ARITHMETICS if kind.is_baseline)
+def baseline_names(operations: Collection[str] = ("product",)) -> tuple[str, ...]:
+    """Names of the arithmetics that exist to be compared with, for these operations."""
+    return tuple(kind.name for kind in ARITHMETICS
+                 if kind.is_baseline and kind.operation in operations)
+
+
+def _operations(network: Network) -> set[str]:
+    """What a network asks of arithmetics; layers that are no sums run as products by one."""
+    return {layer.operation.name for layer in network.layers if layer.is_matrix} or {"product"}
 
 
 @dataclass(frozen=True)
@@ -248,7 +254,7 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
     accuracy : float, or callable from a design to one, optional
         Share of images classified rightly, 0..1.
     baselines : sequence of str, optional
-        By default every arithmetic that is one.
+        By default every arithmetic that is one for an operation of the network's.
     bench : Workbench, optional
         Its `jobs` are shared by all rows.
     design_factory : callable, optional
@@ -261,8 +267,9 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
     """
     device = find_device(device)
     bench = bench or Workbench()
-    names = list(dict.fromkeys([*arithmetics,
-                                *(baseline_names() if baselines is None else baselines)]))
+    if baselines is None:
+        baselines = baseline_names(_operations(network))
+    names = list(dict.fromkeys([*arithmetics, *baselines]))
     if not names:
         raise UsageError("at least one arithmetic must be given")
     for name in names:
