@@ -6,16 +6,17 @@ Trained weights reach far past the range of the activations, but for x in [lo, h
 ``|x - w| = |x - clamp(w)| + |w - clamp(w)|`` exactly. So codes hold clamped weights, as wide as
 an activation, and the rest, a constant of the column, goes into the bias.
 
-Names: u = x - lo is the activation as the elements see it, v = 2^a - (clamp(w) - lo) the weight's
-code, for a-bit activations. Then ``u + v = d + 2^a`` for the difference d = x - clamp(w): its a
-low bits are d's, and its top bit says that d is not negative and has to be subtracted from the
-psum; otherwise d is added. So a difference is one short carry chain, a sum another.
+Names: u = x - lo is the activation as the elements see it, v = hi - clamp(w) the weight's code.
+With a-bit activations ``u + v + 1 = d + 2^a`` for the difference d = x - clamp(w): the sum's a low
+bits are d's, and its carry says whether d is not negative. So the difference is one short carry
+chain; the sum of distances is another, which adds d or subtracts it. Distances are added up, a
+bit narrower than their negatives, and the column unit negates the sum.
 """
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Shape, Signal, unsigned
 
-from . import Arithmetic, Element, Operand, RowUnit
+from . import Arithmetic, ColumnUnit, Element, Operand, RowUnit, range_shape
 
 __all__ = ["L1"]
 
@@ -36,11 +37,18 @@ class L1(Arithmetic):
     @property
     def weight_code_bits(self) -> int:
         """v, then whether the weight is used."""
-        return self.activation.bits + 2
+        return self.activation.bits + 1
 
     @property
     def latency_cycles(self) -> int:
         return 2
+
+    @property
+    def column_latency_cycles(self) -> int:
+        return 1
+
+    def psum_shape(self, rows: int) -> Shape:
+        return range_shape(0, -self.product_range()[0] * rows)
 
     def product_range(self) -> tuple[int, int]:
         """Of ``-|x - clamp(w)|``."""
@@ -58,9 +66,8 @@ class L1(Arithmetic):
         return np.abs(weights - self._clamp(weights)).sum(axis=0, dtype=np.int64)
 
     def encode_weights(self, weights: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
-        bits = self.activation.bits
-        codes = (1 << bits) + self.activation.low - self._clamp(weights[..., 0]).astype(np.int64)
-        codes = codes + (1 << (bits + 1))
+        codes = self.activation.high - self._clamp(weights[..., 0]).astype(np.int64)
+        codes = codes + (1 << self.activation.bits)
         return (codes if used is None else np.where(used[..., 0], codes, 0)).astype(object)
 
     def create(self, row: int = 0) -> Element:
@@ -69,22 +76,26 @@ class L1(Arithmetic):
     def create_row_unit(self) -> RowUnit:
         return L1RowUnit(self)
 
+    def create_column_unit(self, rows: int) -> ColumnUnit:
+        return NegateColumnUnit(self, rows)
+
 
 class L1Element(Element):
-    """``psum_o = psum_i - |x - clamp(w)|`` in two steps: difference, sum."""
+    """``psum_o = psum_i + |x - clamp(w)|`` in two steps: difference, sum."""
 
     def elaborate(self, platform):
         m = Module()
         bits = self.arithmetic.activation.bits
-        # A one above u makes the sum's top two bits "negative" and "not negative".
-        total = Signal(bits + 2, reset_less=True)
+        # One bit more brings the carry in: 1 + 1. A one above v makes the carry out a sign.
+        total = Signal(bits + 2)
+        difference = Signal(bits + 1, reset_less=True)
         counts = Signal(reset_less=True)
-        m.d.sync += [total.eq(Cat(self.symbol[:bits], 1) + self.weight[:bits + 1]),
-                     counts.eq(self.weight[bits + 1])]
+        m.d.comb += total.eq(Cat(1, self.symbol[:bits]) + Cat(1, self.weight[:bits], 1))
+        m.d.sync += [difference.eq(total[1:]), counts.eq(self.weight[bits])]
         # The register's synchronous reset, where an AND would take a look-up table.
         with m.If(~self.symbol[bits]):
             m.d.sync += counts.eq(0)
-        self.add_to_psum(m, total[:bits + 1].as_signed(), gate=counts, subtract=total[bits + 1])
+        self.add_to_psum(m, difference.as_signed(), gate=counts, subtract=difference[bits])
         return m
 
 
@@ -97,4 +108,15 @@ class L1RowUnit(RowUnit):
         # Two's complement to offset: the sign bit the other way round.
         offset = self.activations ^ (-operand.low)
         m.d.comb += self.symbol.eq(Cat(offset[:operand.bits], self.active))
+        return m
+
+
+class NegateColumnUnit(ColumnUnit):
+    """``value = -psum``, in a register."""
+
+    def elaborate(self, platform):
+        m = Module()
+        negated = Signal(self.value.shape(), reset_less=True)
+        m.d.sync += negated.eq(-self.psum)
+        m.d.comb += self.value.eq(negated)
         return m
