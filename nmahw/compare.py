@@ -61,9 +61,9 @@ DesignFactory = Callable[[Network, str, int, int], DesignLike]
 
 
 def baseline_names(operations: Collection[str] = ("product",)) -> tuple[str, ...]:
-    """Names of the arithmetics that exist to be compared with, for these operations."""
-    return tuple(kind.name for kind in ARITHMETICS
-                 if kind.is_baseline and kind.operation in operations)
+    """Names of the baselines that every comparison of these operations shows."""
+    return tuple(kind.name for kind in ARITHMETICS if kind.is_baseline
+                 and kind.in_every_comparison and kind.operation in operations)
 
 
 def _operations(network: Network) -> set[str]:

@@ -161,7 +161,7 @@ def test_the_flow_differs_only_in_what_the_arithmetic_is():
     options = {kind.name: flow_options(kind) for kind in ARITHMETICS}
     assert options["dsp"].hard_multiplier and options["booth"].yosys_passes == ("booth",)
     for name, option in options.items():
-        assert option.hard_multiplier == (name == "dsp")
+        assert option.hard_multiplier == ARITHMETICS.get(name).hard_multiplier
         assert option.target_mhz == options["fabric"].target_mhz and option.wide_lut is None
 
 

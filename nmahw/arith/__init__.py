@@ -125,6 +125,8 @@ class Arithmetic(ABC):
     source: ClassVar[str]
     #: Baselines may use a multiplier and exist to be compared with.
     is_baseline: ClassVar[bool] = False
+    #: Whether a baseline is part of every comparison, or only of those that name it.
+    in_every_comparison: ClassVar[bool] = True
     #: What it computes: name of an `Operation`.
     operation: ClassVar[str] = "product"
     #: Whether `compute` equals the operation for all activations and all weights with a code.
