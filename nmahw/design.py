@@ -10,13 +10,14 @@ import numpy as np
 from amaranth.back import rtlil
 
 from .approximate import approximated
-from .arith import ARITHMETICS, Arithmetic
+from .arith import Arithmetic
+from .assignment import Mixture, assign
 from .errors import ModelError, UsageError
 from .gateware.accelerator import Accelerator
 from .gateware.pins import SerialPins
 from .lowering import lower
 from .network import Network
-from .operands import check_arithmetic, operands_for
+from .operands import check_arithmetics
 from .program import Program
 from .schedule import Schedule
 
@@ -42,14 +43,15 @@ class Design:
     ----------
     network : Network
         As the arithmetic computes it: see `nmahw.approximate` for those that are not exact.
-    arithmetic : Arithmetic
-        Must take the operands that the network needs; `of` makes one that does.
+    arithmetics : tuple of Arithmetic
+        One a pass of `program`, each wide enough for its pass; `of` makes such. Passes with equal
+        arithmetics share an engine. A single one stands for all passes.
     rows, columns : int
-        Shape of the systolic array, 1..64 each.
+        Shape of each engine's systolic array, 1..64 each.
     """
 
     network: Network
-    arithmetic: Arithmetic
+    arithmetics: tuple[Arithmetic, ...]
     rows: int
     columns: int
 
@@ -58,7 +60,10 @@ class Design:
                                    ("columns", self.columns, MAX_COLUMNS)):
             if type(value) is not int or not 1 <= value <= limit:
                 raise UsageError(f"array {what} must be an integer of 1..{limit}, not {value!r}")
-        check_arithmetic(self.program, self.arithmetic)
+        if isinstance(self.arithmetics, Arithmetic):
+            object.__setattr__(self, "arithmetics",
+                               (self.arithmetics,) * len(self.program.passes))
+        check_arithmetics(self.program, self.arithmetics)
         if self.network.input_format.bits > MAX_INPUT_BITS:
             raise ModelError(f"input must have at most {MAX_INPUT_BITS} bits an element, not "
                              f"{self.network.input_format.bits}")
@@ -71,20 +76,34 @@ class Design:
 
     @classmethod
     def of(cls, network: Network, arithmetic: str, rows: int, columns: int) -> "Design":
-        """A design with the arithmetic of that name, as wide as the network needs.
+        """A design with the arithmetics of that name, as wide as the network needs.
+
+        Parameters
+        ----------
+        network : Network
+        arithmetic : str
+            Name of an arithmetic, or a choice by layer such as
+            ``"conv2d=distributed,dense=bit_serial"``: see `nmahw.assignment`.
+        rows, columns : int
 
         Raises
         ------
         UsageError
-            Unknown arithmetic, impossible array shape.
+            Unknown arithmetic or layer, impossible array shape.
         ModelError
-            The arithmetic cannot take the network's operands; the layer is named.
+            An arithmetic cannot take a layer's operands; the layer is named.
         """
-        kind = ARITHMETICS.get(arithmetic)
-        instance = kind(*operands_for(lower(network), kind))
-        if not instance.exact:
-            network = approximated(network, instance)
-        return cls(network, instance, rows, columns)
+        arithmetics = assign(lower(network), arithmetic)
+        for instance in dict.fromkeys(arithmetics):
+            if not instance.exact:
+                network = approximated(network, instance)
+        return cls(network, arithmetics, rows, columns)
+
+    @property
+    def arithmetic(self) -> Arithmetic | Mixture:
+        """The arithmetic, or what several of them have in common."""
+        kinds = tuple(dict.fromkeys(self.arithmetics))
+        return kinds[0] if len(kinds) == 1 else Mixture(kinds)
 
     @cached_property
     def program(self) -> Program:
@@ -94,7 +113,7 @@ class Design:
     @cached_property
     def schedule(self) -> Schedule:
         """The program cut into tiles for this array."""
-        return Schedule(self.program, self.arithmetic, self.rows, self.columns)
+        return Schedule(self.program, self.arithmetics, self.rows, self.columns)
 
     @property
     def macs_per_image(self) -> int:

@@ -1,8 +1,13 @@
-"""A program cut into tiles for one array: addresses, tables, memory images, exact cycle counts.
+"""A program cut into tiles for its engines: addresses, tables, memory images, exact cycle counts.
 
-The loop nest of a pass, outermost first: channel tile, pooled row, pooled column, window row,
-window column, tap tile, phase. One sum is finished before the next begins, so a column needs a
-single accumulator; the weights of the next tile are there in every cycle.
+An *engine* is an array with one arithmetic; every pass runs on one. The loop nest of a pass,
+outermost first: channel tile, pooled row, pooled column, window row, window column, tap tile,
+phase. One sum is finished before the next begins, so a column needs a single accumulator; the
+weights of the next tile are there in every cycle.
+
+An engine whose arithmetic holds its weights has the loop over tap tiles outside those over
+positions: it loads a tile, then runs all positions with it; a column has a memory of sums, one
+for each position.
 
 Times are counted from the cycle in which the sequencer shows a step. Row r sees the step r
 cycles later; `FEED_CYCLES` after that its activations are there. See `Schedule.pass_cycles` for
@@ -13,8 +18,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from amaranth.hdl import Shape
 
-from .arith import Arithmetic, Operand
+from .arith import Arithmetic, Operand, range_shape
 from .program import Pass, Program, Rescale
 from .tensor import bits_for_range
 
@@ -36,6 +42,10 @@ class PassSchedule:
     Attributes
     ----------
     work : Pass
+    engine : int
+        Index of the engine it runs on.
+    arithmetic : Arithmetic
+        That engine's.
     tap_tiles, channel_tiles : int
         Tiles along the sum and along the output channels.
     phases : int
@@ -45,29 +55,55 @@ class PassSchedule:
     idle_cycles, last_idle_cycles : int
         Wait after each sum, so that the way out, which takes one channel a cycle, keeps up; in
         full and in the last channel tile.
+    tile_idle_cycles : int
+        Wait after each position of a tap tile that is not the last; only where weights are held.
+    load_cycles : int
+        Wait while the next tile's weights are loaded; 0 where they are not held.
     tap_base, tap_step : int
         First row of the tap table and how it advances from tile to tile (0 or 1).
     address_step : int
         What is added to the position's address from tap tile to tap tile.
     weight_base : int
-        First weight tile.
+        First weight tile, among those of the engine.
     """
 
     work: Pass
+    engine: int
+    arithmetic: Arithmetic
     tap_tiles: int
     channel_tiles: int
     phases: int
     last_channels: int
     idle_cycles: int
     last_idle_cycles: int
+    tile_idle_cycles: int
+    load_cycles: int
     tap_base: int
     tap_step: int
     address_step: int
     weight_base: int
 
     @property
+    def is_held(self) -> bool:
+        """Whether its weights are held over all positions."""
+        return self.arithmetic.holds_weights
+
+    @property
+    def last_load_cycles(self) -> int:
+        """Wait from channel tile to channel tile where weights are held."""
+        return max(self.load_cycles, self.idle_cycles)
+
+    @property
     def issue_cycles(self) -> int:
-        """Cycles from the pass's first step to its last, inclusive."""
+        """Cycles from the pass's first step (or load) to its last, inclusive."""
+        if self.is_held:
+            waits = self.work.positions - 1
+            tile = self.work.positions * self.phases
+            inner = (self.tap_tiles - 1) * (tile + waits * self.tile_idle_cycles
+                                            + self.load_cycles)
+            full = inner + tile + waits * self.idle_cycles + self.last_load_cycles
+            last = inner + tile + waits * self.last_idle_cycles
+            return self.load_cycles + (self.channel_tiles - 1) * full + last
         sum_cycles = self.tap_tiles * self.phases
         full = (self.channel_tiles - 1) * self.work.positions * (sum_cycles + self.idle_cycles)
         last = self.work.positions * (sum_cycles + self.last_idle_cycles)
@@ -76,113 +112,180 @@ class PassSchedule:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a program runs on an array.
+    """How a program runs on its engines.
 
     Parameters
     ----------
     program : Program
-    arithmetic : Arithmetic
+    arithmetics : tuple of Arithmetic
+        One a pass; passes with equal ones share an engine.
     rows, columns : int
-        Shape of the array.
+        Shape of every engine's array.
     hop : int
         Columns that share one set of activation registers; activations reach the next group of
         columns a cycle later.
     """
 
     program: Program
-    arithmetic: Arithmetic
+    arithmetics: tuple[Arithmetic, ...]
     rows: int
     columns: int
     hop: int = 8
 
+    @cached_property
+    def engines(self) -> tuple[Arithmetic, ...]:
+        """The arithmetic of each engine."""
+        return tuple(dict.fromkeys(self.arithmetics))
+
     @property
-    def lanes(self) -> int:
-        """Activations fed in one step."""
-        return self.rows * self.arithmetic.taps
+    def taps(self) -> int:
+        """Activations fed to a row in one step, as many as any engine takes."""
+        return max(arithmetic.taps for arithmetic in self.engines)
+
+    @property
+    def activation_bits(self) -> int:
+        """Width of the activation memories."""
+        return max(arithmetic.activation.bits for arithmetic in self.engines)
+
+    def lanes(self, arithmetic: Arithmetic) -> int:
+        """Activations an engine takes in one step."""
+        return self.rows * arithmetic.taps
+
+    def passes_of(self, engine: int) -> tuple[PassSchedule, ...]:
+        """The passes that run on an engine."""
+        return tuple(p for p in self.passes if p.engine == engine)
 
     @property
     def groups(self) -> int:
         """Groups of columns, `hop` wide (the last one may be narrower)."""
         return -(-self.columns // self.hop)
 
-    def activation_operand(self, work: Pass) -> Operand:
-        """The part of the array's activation operand that a pass uses."""
+    @staticmethod
+    def activation_operand(work: Pass, arithmetic: Arithmetic) -> Operand:
+        """The part of the arithmetic's activation operand that a pass uses."""
         low, high = work.input_format.low, work.input_format.high
-        if self.arithmetic.activation.signed:
+        if arithmetic.activation.signed:
             low = min(low, -1)
-        return Operand(bits_for_range(low, high), self.arithmetic.activation.signed)
+        return Operand(bits_for_range(low, high), arithmetic.activation.signed)
 
     @cached_property
     def passes(self) -> tuple[PassSchedule, ...]:
         """Every pass, cut into tiles."""
         result = []
-        # Row 0 of the tap table serves all dense passes: their taps lie one after the other.
-        tap_rows = 1 if any(p.is_dense for p in self.program.passes) else 0
-        weight_tiles = 0
-        for work in self.program.passes:
-            tap_tiles = -(-work.taps // self.lanes)
+        dense = self._dense_taps
+        tap_rows = len(dense)
+        weight_tiles = [0] * len(self.engines)
+        for work, arithmetic in zip(self.program.passes, self.arithmetics, strict=True):
+            engine, lanes = self.engines.index(arithmetic), self.lanes(arithmetic)
+            tap_tiles = -(-work.taps // lanes)
             channel_tiles = -(-work.channels // self.columns)
             last_channels = work.channels - (channel_tiles - 1) * self.columns
-            phases = self.arithmetic.phases(self.activation_operand(work))
-            sum_cycles = tap_tiles * phases
+            phases = arithmetic.phases(self.activation_operand(work, arithmetic))
+            held = arithmetic.holds_weights
+            sum_cycles = phases if held else tap_tiles * phases
             # The sequencer needs two cycles from position to position, and the pool takes a
             # channel again three cycles later at the earliest.
             least = 3 if work.pool.size > 1 else 2
             result.append(PassSchedule(
-                work, tap_tiles, channel_tiles, phases, last_channels,
+                work, engine, arithmetic, tap_tiles, channel_tiles, phases, last_channels,
                 idle_cycles=max(0, self.columns - sum_cycles, least - sum_cycles),
                 last_idle_cycles=max(0, last_channels - sum_cycles, least - sum_cycles),
-                tap_base=0 if work.is_dense else tap_rows,
+                tile_idle_cycles=max(0, 2 - phases) if held else 0,
+                load_cycles=self._load_cycles(arithmetic),
+                tap_base=dense.index(arithmetic.taps) if work.is_dense else tap_rows,
                 tap_step=0 if work.is_dense else 1,
-                address_step=self.lanes if work.is_dense else 0,
-                weight_base=weight_tiles))
-            weight_tiles += tap_tiles * channel_tiles
+                address_step=lanes if work.is_dense else 0,
+                weight_base=weight_tiles[engine]))
+            weight_tiles[engine] += tap_tiles * channel_tiles
             if not work.is_dense:
                 tap_rows += tap_tiles
         return tuple(result)
 
+    def _load_cycles(self, arithmetic: Arithmetic) -> int:
+        """From a tile's last step to the next tile's first, if weights are held."""
+        if not arithmetic.holds_weights:
+            return 0
+        # Row r sees a step r cycles after row 0, but loads r rows' loading times after it.
+        return (self.rows * (arithmetic.load_cycles - 1) + 1
+                + self.load_start_cycles(arithmetic) + 1 + arithmetic.load_latency_cycles
+                - FEED_CYCLES - arithmetic.row_latency_cycles)
+
+    @staticmethod
+    def load_start_cycles(arithmetic: Arithmetic) -> int:
+        """From the signal to load to the loader's first count.
+
+        Its data are at the array memory, register and load unit later, and not before the last
+        step's symbol has gone by.
+        """
+        return max(1, FEED_CYCLES + arithmetic.row_latency_cycles - 1
+                   - arithmetic.load_latency_cycles)
+
     # Memory images.
+
+    @property
+    def _dense_taps(self) -> list[int]:
+        # Dense passes' taps lie one after the other: they share a row of the tap table, one for
+        # each number of taps an element takes.
+        return sorted({arithmetic.taps for work, arithmetic in
+                       zip(self.program.passes, self.arithmetics, strict=True) if work.is_dense})
 
     @cached_property
     def memory_words(self) -> int:
         """Words of each lane's activation memory, those that idle taps read past included."""
-        ends = [p.work.source.base + p.tap_tiles * self.lanes for p in self.passes
-                if p.work.is_dense]
+        ends = [p.work.source.base + p.tap_tiles * self.lanes(p.arithmetic)
+                for p in self.passes if p.work.is_dense]
         return max([self.program.memory_words, *ends])
 
     @property
     def weight_words(self) -> int:
         """Weight codes in all tiles, those that fill them up included."""
-        tiles = sum(p.tap_tiles * p.channel_tiles for p in self.passes)
-        return tiles * self.rows * self.columns
+        return sum(self._weight_codes(p) for p in self.passes)
+
+    def _weight_codes(self, p: PassSchedule) -> int:
+        return p.tap_tiles * p.channel_tiles * self.rows * self.columns
 
     @property
     def memory_bits(self) -> int:
-        """Bits of all weight and activation memories."""
-        arithmetic = self.arithmetic
-        return (self.weight_words * arithmetic.weight_code_bits
-                + self.lanes * self.memory_words * arithmetic.activation.bits)
+        """Bits of all weight and activation memories, and of held sums."""
+        weights = sum(self._weight_codes(p) * p.arithmetic.weight_code_bits for p in self.passes)
+        sums = sum(self.columns * self.positions_held(engine)
+                   * self.sum_shape(engine).width for engine in range(len(self.engines)))
+        return weights + sums + self.rows * self.taps * self.memory_words * self.activation_bits
+
+    def positions_held(self, engine: int) -> int:
+        """Sums that each column of an engine keeps in memory; 0 where none has to be."""
+        return max([p.work.positions for p in self.passes_of(engine) if p.is_held], default=0)
+
+    def sum_shape(self, engine: int) -> Shape:
+        """Shape of an engine's accumulators."""
+        ranges = [span for p, span in zip(self.passes, self.sum_ranges, strict=True)
+                  if p.engine == engine]
+        return range_shape(min(low for low, _ in ranges), max(high for _, high in ranges))
 
     def tap_table(self) -> np.ndarray:
-        """Tap offsets (table rows, lanes); idle taps have offset 0 and weights 0."""
-        rows = [np.arange(self.lanes)] if any(p.work.is_dense for p in self.passes) else []
+        """Tap offsets (table rows, rows, taps); idle taps have offset 0 and unused weights."""
+        parts = [np.arange(self.rows * taps).reshape(1, self.rows, taps)
+                 for taps in self._dense_taps]
         for p in self.passes:
             if not p.work.is_dense:
-                offsets = np.zeros(p.tap_tiles * self.lanes, dtype=np.int64)
+                offsets = np.zeros(p.tap_tiles * self.lanes(p.arithmetic), dtype=np.int64)
                 offsets[:p.work.taps] = [p.work.tap_offset(k) for k in range(p.work.taps)]
-                rows.extend(offsets.reshape(-1, self.lanes))
-        return np.array(rows)
+                parts.append(offsets.reshape(p.tap_tiles, self.rows, p.arithmetic.taps))
+        # An engine that takes fewer taps uses the first lanes of each row.
+        return np.concatenate([np.pad(part, ((0, 0), (0, 0), (0, self.taps - part.shape[2])))
+                               for part in parts])
 
-    def weight_codes(self) -> np.ndarray:
-        """Weight codes (tiles, rows, columns), tap tiles running fastest."""
-        weights = np.concatenate([self._tiled(p, p.work.weights) for p in self.passes])
-        used = np.concatenate([self._tiled(p, np.ones_like(p.work.weights)) for p in self.passes])
-        return self.arithmetic.encode_weights(weights, used.astype(bool))
+    def weight_codes(self, engine: int) -> np.ndarray:
+        """Weight codes of an engine (tiles, rows, columns), tap tiles running fastest."""
+        passes = self.passes_of(engine)
+        weights = np.concatenate([self._tiled(p, p.work.weights) for p in passes])
+        used = np.concatenate([self._tiled(p, np.ones_like(p.work.weights)) for p in passes])
+        return self.engines[engine].encode_weights(weights, used.astype(bool))
 
     def _tiled(self, p: PassSchedule, values: np.ndarray) -> np.ndarray:
-        """Values (taps, channels) as tiles (tiles, rows, columns, taps of an element), 0 outside."""
-        taps = self.arithmetic.taps
-        padded = np.zeros((p.tap_tiles * self.lanes, p.channel_tiles * self.columns),
+        """Values (taps, channels) as (tiles, rows, columns, taps of an element), 0 outside."""
+        taps = p.arithmetic.taps
+        padded = np.zeros((p.tap_tiles * self.rows * taps, p.channel_tiles * self.columns),
                           dtype=np.int64)
         padded[:p.work.taps, :p.work.channels] = values
         shaped = padded.reshape(p.tap_tiles, self.rows, taps, p.channel_tiles, self.columns)
@@ -193,9 +296,10 @@ class Schedule:
         """By how much each pass's sums are too large after each tap tile (tap tiles, channels)."""
         result = []
         for p in self.passes:
-            operand = self.activation_operand(p.work)
-            steps = [self.arithmetic.step_offset(p.work.weights[k:k + self.lanes], operand)
-                     for k in range(0, p.work.taps, self.lanes)]
+            operand = self.activation_operand(p.work, p.arithmetic)
+            lanes = self.lanes(p.arithmetic)
+            steps = [p.arithmetic.step_offset(p.work.weights[k:k + lanes], operand)
+                     for k in range(0, p.work.taps, lanes)]
             result.append(np.cumsum(np.array(steps, dtype=np.int64), axis=0))
         return tuple(result)
 
@@ -234,10 +338,8 @@ class Schedule:
 
     # Closed-form cycle counts.
 
-    @property
-    def array_cycles(self) -> int:
+    def array_cycles(self, arithmetic: Arithmetic) -> int:
         """From a step to its psum at the end of the first column."""
-        arithmetic = self.arithmetic
         return (self.rows - 1 + FEED_CYCLES + arithmetic.row_latency_cycles
                 + arithmetic.latency_cycles)
 
@@ -248,8 +350,9 @@ class Schedule:
         channels one by one through the way out.
         """
         p = self.passes[index]
-        return (p.issue_cycles + self.array_cycles + self.arithmetic.column_latency_cycles
-                + p.last_channels + self.way_out_cycles + _PASS_CYCLES)
+        return (p.issue_cycles + self.array_cycles(p.arithmetic)
+                + p.arithmetic.column_latency_cycles + p.last_channels + self.way_out_cycles
+                + _PASS_CYCLES)
 
     @cached_property
     def cycles_by_pass(self) -> tuple[int, ...]:

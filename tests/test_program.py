@@ -81,16 +81,17 @@ def test_rounding_twice_is_not_combined():
 def test_weight_tiles_hold_every_weight_once(arithmetic):
     network = network_for("lenet-like", ARITHMETICS.get(arithmetic))
     schedule = Design.of(network, arithmetic, 3, 4).schedule
-    codes = schedule.weight_codes()
+    assert len(schedule.engines) == 1
+    kind, codes = schedule.engines[0], schedule.weight_codes(0)
     assert codes.shape[1:] == (3, 4)
+    lanes = schedule.lanes(kind)
     for p in schedule.passes:
         for tap in range(p.work.taps):
             for channel in range(p.work.channels):
-                tile = (p.weight_base + channel // 4 * p.tap_tiles + tap // schedule.lanes)
-                row = tap % schedule.lanes // schedule.arithmetic.taps
-                if schedule.arithmetic.taps == 1:
-                    expected = schedule.arithmetic.encode_weights(
-                        np.array([p.work.weights[tap, channel]]))
+                tile = p.weight_base + channel // 4 * p.tap_tiles + tap // lanes
+                row = tap % lanes // kind.taps
+                if kind.taps == 1:
+                    expected = kind.encode_weights(np.array([p.work.weights[tap, channel]]))
                     assert codes[tile, row, channel % 4] == int(expected)
     assert len(codes) == sum(p.tap_tiles * p.channel_tiles for p in schedule.passes)
 

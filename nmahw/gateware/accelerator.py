@@ -9,16 +9,15 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith import range_shape
 from ..schedule import Schedule
-from .array import Accumulators, SystolicArray
-from .common import delayed_tags
 from .configuration import Configuration
+from .engine import Engine
 from .entry import Entry
 from .exit import Exit
 from .feeder import Feeder
 from .sequencer import Sequencer, sequencer_fields
 from .way_out import WayOut, way_out_fields
-from .weights import WeightMemory
 
 __all__ = ["Accelerator"]
 
@@ -56,8 +55,11 @@ class Accelerator(wiring.Component):
         self._configuration = Configuration({**sequencer_fields(schedule), **fields})
         self._entry, self._exit = Entry(schedule), Exit(schedule)
         self._sequencer = Sequencer(schedule, self._configuration)
-        self._accumulators = Accumulators(schedule)
-        self._way_out = WayOut(schedule, self._configuration, self._accumulators.sum_shape)
+        self._engines = [Engine(schedule, index, self._sequencer.signature)
+                         for index in range(len(schedule.engines))]
+        spans = [span for span in schedule.sum_ranges]
+        self._way_out = WayOut(schedule, self._configuration, range_shape(
+            min(low for low, _ in spans), max(high for _, high in spans)))
         ports = {
             "s_axis_tdata": In(self._entry.tdata.width), "s_axis_tvalid": In(1),
             "s_axis_tready": Out(1), "s_axis_tlast": In(1),
@@ -78,10 +80,6 @@ class Accelerator(wiring.Component):
         m.submodules.entry = entry = self._entry
         m.submodules.sequencer = sequencer = self._sequencer
         m.submodules.feeder = feeder = Feeder(schedule, sequencer.signature)
-        m.submodules.weights = weights = WeightMemory(schedule, sequencer.signature)
-        m.submodules.array = array = SystolicArray(
-            schedule.arithmetic, schedule.rows, schedule.columns, schedule.hop)
-        m.submodules.accumulators = accumulators = self._accumulators
         m.submodules.way_out = way_out = self._way_out
         m.submodules.exit = exit_ = self._exit
 
@@ -102,13 +100,9 @@ class Accelerator(wiring.Component):
             sequencer.done.eq(way_out.done),
             entry.release.eq(sequencer.input_release),
             entry.release_bank.eq(sequencer.input_bank),
-            configuration.entry.eq(sequencer.entry), configuration.load.eq(sequencer.load),
-            # Steps to the array.
+            configuration.entry.eq(sequencer.entry), configuration.load.eq(sequencer.fetch),
             feeder.address.eq(sequencer.address), feeder.tap.eq(sequencer.tap),
-            feeder.phase.eq(sequencer.phase), weights.tile.eq(sequencer.weight),
-            # Sums to the way out.
-            accumulators.tags.eq(delayed_tags(m, sequencer.tags, schedule.array_cycles, "tags")),
-            way_out.emit.eq(accumulators.emit), way_out.start.eq(sequencer.start),
+            feeder.phase.eq(sequencer.phase), way_out.start.eq(sequencer.start),
             # Results of the last pass to the exit and outside.
             exit_.w_en.eq(way_out.w_en & last_pass), exit_.w_addr.eq(way_out.w_addr),
             exit_.w_data.eq(way_out.w_data), exit_.w_done.eq(way_out.done),
@@ -116,17 +110,38 @@ class Accelerator(wiring.Component):
             self.m_axis_tvalid.eq(exit_.o.valid), exit_.o.ready.eq(self.m_axis_tready),
             self.busy.eq(sequencer.busy), self.layer.eq(sequencer.layer),
         ]
-        for row in range(schedule.rows):
-            m.d.comb += array.symbols[row].eq(feeder.symbols[row])
-            for column in range(schedule.columns):
-                m.d.comb += array.codes[row][column].eq(weights.codes[row][column])
-        if hasattr(array, "correction"):
-            m.d.comb += accumulators.correction.eq(array.correction)
-        for column in range(schedule.columns):
-            m.d.comb += [accumulators.psums[column].eq(array.psums[column]),
-                         way_out.sums[column].eq(accumulators.sums[column])]
+        self._connect_engines(m, sequencer, feeder, way_out)
         if self.trace:
             m.d.comb += [self.trace_valid.eq(way_out.w_en), self.trace_layer.eq(sequencer.layer),
                          self.trace_address.eq(way_out.w_addr),
                          self.trace_data.eq(way_out.w_data)]
         return m
+
+    def _connect_engines(self, m: Module, sequencer, feeder, way_out) -> None:
+        """Steps to all engines, sums from the one whose pass it is."""
+        schedule, cfg = self.schedule, self._configuration
+        several = len(self._engines) > 1
+        for index, engine in enumerate(self._engines):
+            m.submodules[f"engine{index}" if several else "engine"] = engine
+            chosen = cfg["engine"] == index if several else 1
+            for row in range(schedule.rows):
+                m.d.comb += engine.phases[row].eq(feeder.phases[row])
+                for tap in range(schedule.taps):
+                    m.d.comb += engine.activations[row][tap].eq(feeder.activations[row][tap])
+            if engine.arithmetic.holds_weights:
+                m.d.comb += [engine.load.eq(sequencer.load & chosen),
+                             engine.start.eq(sequencer.start),
+                             engine.load_base.eq(cfg["load_base"])]
+            else:
+                m.d.comb += engine.weight.eq(sequencer.weight)
+            m.d.comb += [engine.tags.eq(sequencer.tags),
+                         engine.tags.valid.eq(sequencer.tags.valid & chosen)]
+        m.d.comb += way_out.emit.eq(self._engines[0].emit)
+        for column in range(schedule.columns):
+            m.d.comb += way_out.sums[column].eq(self._engines[0].sums[column])
+        # Passes do not overlap, so the running one's engine is the one that emits.
+        for index, engine in enumerate(self._engines[1:], 1):
+            with m.If(cfg["engine"] == index):
+                m.d.comb += way_out.emit.eq(engine.emit)
+                for column in range(schedule.columns):
+                    m.d.comb += way_out.sums[column].eq(engine.sums[column])

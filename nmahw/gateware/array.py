@@ -1,19 +1,18 @@
 """The systolic array: a grid of elements, whatever the arithmetic.
 
 Symbols move right, from one group of `hop` columns to the next, a cycle each; psums move down,
-a cycle a row. At a column's end the arithmetic's column unit makes values of psums, and an
-accumulator makes the sum; a finished sum waits in a holding register for the way out.
+a cycle a row. Weights come anew with every symbol, or are held in place (weight stationary): then
+a row's elements load together, group by group, while the row is not active.
 """
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow, In, Member, Out
 
-from ..arith import Arithmetic, range_shape
-from ..schedule import Schedule
-from .common import Tags, delayed, delayed_tags
+from ..arith import Arithmetic
+from .common import delayed
 
-__all__ = ["SystolicArray", "Accumulators"]
+__all__ = ["SystolicArray", "correction_port"]
 
 
 def correction_port(flow: Flow, arithmetic: Arithmetic, rows: int) -> dict[str, Member]:
@@ -31,13 +30,21 @@ class SystolicArray(wiring.Component):
     rows, columns : int
     hop : int
         Columns that see a symbol in the same cycle.
+    held : bool
+        Whether weights are held.
 
     Attributes
     ----------
     symbols : In
         Symbol of each row; row r's a cycle later than row r-1's.
     codes : In
-        Weight code of each element, in step with the symbol where it stands.
+        Weight code of each element, in step with the symbol where it stands; not if held.
+    loads : In
+        Whether each row loads, in step with its symbol; this and the following if held.
+    load_step : In
+        In which cycle of its loading.
+    load_data : In
+        What each column loads, of whatever row; group g's is g cycles late.
     psums : Out
         Psum below each column; a column's group g is g cycles late.
     correction : Out
@@ -45,11 +52,17 @@ class SystolicArray(wiring.Component):
         one.
     """
 
-    def __init__(self, arithmetic: Arithmetic, rows: int, columns: int, hop: int):
+    def __init__(self, arithmetic: Arithmetic, rows: int, columns: int, hop: int,
+                 held: bool = False):
+        assert held or not arithmetic.holds_weights
         self.arithmetic, self.rows, self.columns, self.hop = arithmetic, rows, columns, hop
+        self.held = held
         super().__init__({
             "symbols": In(arithmetic.symbol_shape).array(rows),
-            "codes": In(unsigned(arithmetic.weight_code_bits)).array(rows, columns),
+            **({"loads": In(1).array(rows),
+                "load_step": In(range(max(arithmetic.load_cycles, 2))),
+                "load_data": In(arithmetic.load_shape).array(columns)} if held else
+               {"codes": In(unsigned(arithmetic.weight_code_bits)).array(rows, columns)}),
             "psums": Out(arithmetic.psum_shape(rows)).array(columns),
             **correction_port(Out, arithmetic, rows),
         })
@@ -57,15 +70,29 @@ class SystolicArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         above = [None] * self.columns
+        steps = self._load_steps(m) if self.held else None
         for row in range(self.rows):
             symbol = self.symbols[row]
+            load = self.loads[row] if self.held else None
             for column in range(self.columns):
                 if column and column % self.hop == 0:
                     symbol = delayed(m, symbol, 1, f"symbol_row{row}_column{column}")
+                    if self.held:
+                        load = delayed(m, load, 1, f"load_row{row}_column{column}")
                 element = self.arithmetic.create(row)
                 m.submodules[f"element{row}_{column}"] = element
-                m.d.comb += [element.symbol.eq(symbol),
-                             element.weight.eq(self.codes[row][column])]
+                m.d.comb += element.symbol.eq(symbol)
+                if not self.held:
+                    m.d.comb += element.weight.eq(self.codes[row][column])
+                elif self.arithmetic.holds_weights:
+                    m.d.comb += [element.load.eq(load), element.load_step.eq(steps[column]),
+                                 element.load_data.eq(self.load_data[column])]
+                else:
+                    weight = Signal(self.arithmetic.weight_code_bits, reset_less=True,
+                                    name=f"weight{row}_{column}")
+                    with m.If(load):
+                        m.d.sync += weight.eq(self.load_data[column])
+                    m.d.comb += element.weight.eq(weight)
                 if row:
                     m.d.comb += element.psum_i.eq(above[column])
                 above[column] = element.psum_o
@@ -74,6 +101,15 @@ class SystolicArray(wiring.Component):
         if hasattr(self, "correction"):
             self._correct(m)
         return m
+
+    def _load_steps(self, m: Module) -> list[Value]:
+        """The loading step as each column sees it."""
+        steps, step = [], self.load_step
+        for column in range(self.columns):
+            if column and column % self.hop == 0:
+                step = delayed(m, step, 1, f"load_step_column{column}")
+            steps.append(step)
+        return steps
 
     def _correct(self, m: Module) -> None:
         above = None
@@ -84,71 +120,3 @@ class SystolicArray(wiring.Component):
                 m.d.comb += element.psum_i.eq(above)
             above = element.psum_o
         m.d.comb += self.correction.eq(above)
-
-
-class Accumulators(wiring.Component):
-    """Psums to finished sums.
-
-    Attributes
-    ----------
-    psums : In
-    correction : In
-        In step with the first group; only if the arithmetic has a correction column.
-    tags : In
-        Tags of the step whose psum the first group shows.
-    sums : Out
-        Last finished sum of each column; group g's appears g cycles after the first group's.
-    emit : Out
-        Tags of the step that finished the first group's sum, `valid` for one cycle: the first
-        in which the holding register shows it.
-    """
-
-    def __init__(self, schedule: Schedule):
-        self.schedule = schedule
-        arithmetic = schedule.arithmetic
-        self.sum_shape = range_shape(min(low for low, _ in schedule.sum_ranges),
-                                     max(high for _, high in schedule.sum_ranges))
-        super().__init__({
-            "psums": In(arithmetic.psum_shape(schedule.rows)).array(schedule.columns),
-            **correction_port(In, arithmetic, schedule.rows),
-            "tags": In(Tags),
-            "sums": Out(self.sum_shape).array(schedule.columns),
-            "emit": Out(Tags),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        schedule = self.schedule
-        latency = schedule.arithmetic.column_latency_cycles
-        tags = self.tags
-        correction = getattr(self, "correction", None)
-        for group in range(schedule.groups):
-            if group:
-                tags = delayed_tags(m, tags, 1, f"tags_group{group}")
-                if correction is not None:
-                    correction = delayed(m, correction, 1, f"correction_group{group}")
-            late = delayed_tags(m, tags, latency, f"late_group{group}")
-            take = Signal(name=f"take_group{group}")
-            finish = Signal(name=f"finish_group{group}")
-            m.d.comb += [take.eq(late.valid & late.last_phase),
-                         finish.eq(take & late.last_tile)]
-            if group == 0:
-                m.d.sync += [self.emit.eq(late), self.emit.valid.eq(finish)]
-            for column in range(group * schedule.hop,
-                                min((group + 1) * schedule.hop, schedule.columns)):
-                unit = schedule.arithmetic.create_column_unit(schedule.rows)
-                m.submodules[f"column_unit{column}"] = unit
-                total = Signal(self.sum_shape, name=f"total{column}", reset_less=True)
-                following = Signal(self.sum_shape, name=f"following{column}")
-                m.d.comb += [
-                    unit.psum.eq(self.psums[column]),
-                    unit.first.eq(tags.first_phase), unit.last.eq(tags.last_phase),
-                    following.eq(Mux(late.first_tile, 0, total) + unit.value),
-                ]
-                if correction is not None:
-                    m.d.comb += unit.correction.eq(correction)
-                with m.If(take):
-                    m.d.sync += total.eq(following)
-                with m.If(finish):
-                    m.d.sync += self.sums[column].eq(following)
-        return m

@@ -44,7 +44,7 @@ class Entry(wiring.Component):
             "i": In(stream.Signature(data.StructLayout({"data": self.tdata, "last": 1}))),
             "blocked": In(1), "release": In(1), "release_bank": In(1), "full": Out(2),
             "w_en": Out(1), "w_addr": Out(range(schedule.memory_words)),
-            "w_data": Out(Shape(schedule.arithmetic.activation.bits, self.element.signed)),
+            "w_data": Out(Shape(schedule.activation_bits, self.element.signed)),
             "frame_error": Out(1),
         })
 

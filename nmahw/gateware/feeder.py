@@ -19,33 +19,36 @@ __all__ = ["Feeder"]
 
 
 class Feeder(wiring.Component):
-    """Steps to symbols, one symbol a row.
+    """Steps to activations.
 
     Attributes
     ----------
     address, tap, phase : In
         The step, as the sequencer shows it.
-    symbols : Out
-        Symbol of row r, ``r + FEED_CYCLES + row_latency_cycles`` cycles after its step.
+    activations : Out
+        Activations of row r, one a tap, ``r + FEED_CYCLES`` cycles after their step.
+    phases : Out
+        Phase of row r, in step with them.
     w_en, w_addr, w_data : In
         Write port of the activation memory (all copies).
     """
 
     def __init__(self, schedule: Schedule, sequencer_signature):
         self.schedule = schedule
-        arithmetic = schedule.arithmetic
         ports = {name: In(sequencer_signature.members[name].shape)
                  for name in ("address", "tap", "phase")}
         super().__init__({
             **ports,
-            "symbols": Out(arithmetic.symbol_shape).array(schedule.rows),
+            "activations": Out(unsigned(schedule.activation_bits))
+            .array(schedule.rows, schedule.taps),
+            "phases": Out(sequencer_signature.members["phase"].shape).array(schedule.rows),
             "w_en": In(1), "w_addr": In(range(schedule.memory_words)),
-            "w_data": In(unsigned(arithmetic.activation.bits)),
+            "w_data": In(unsigned(schedule.activation_bits)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        schedule, arithmetic = self.schedule, self.schedule.arithmetic
+        schedule = self.schedule
         table = schedule.tap_table()
         address, tap = self.address, self.tap
         phase = delayed(m, self.phase, 4, "phase")
@@ -59,25 +62,24 @@ class Feeder(wiring.Component):
                 tap = delayed(m, tap, 1, f"tap_row{row}")
                 phase = delayed(m, phase, 1, f"phase_row{row}")
             position = delayed(m, address, 1, f"position_row{row}")
-            m.submodules[f"row_unit{row}"] = unit = arithmetic.create_row_unit()
-            for index in range(arithmetic.taps):
-                lane = row * arithmetic.taps + index
-                offsets = [int(v) for v in table[:, lane]]
+            m.d.comb += self.phases[row].eq(phase)
+            for index in range(schedule.taps):
+                lane = row * schedule.taps + index
+                offsets = [int(v) for v in table[:, row, index]]
                 m.submodules[f"taps{lane}"] = taps = Memory(
                     shape=unsigned(max(max(offsets).bit_length(), 1)), depth=len(offsets),
                     init=offsets, attrs={"rom_style": "logic", "ram_style": "logic"})
                 m.submodules[f"activations{lane}"] = memory = SlicedMemory(
-                    arithmetic.activation.bits, schedule.memory_words)
+                    schedule.activation_bits, schedule.memory_words)
                 offset = taps.read_port()
                 summed = Signal.like(self.address, name=f"address_lane{lane}", reset_less=True)
-                word = Signal(arithmetic.activation.bits, name=f"activation_lane{lane}",
+                word = Signal(schedule.activation_bits, name=f"activation_lane{lane}",
                               reset_less=True)
                 m.d.comb += [
                     offset.en.eq(1), offset.addr.eq(tap),
                     memory.r_addr.eq(summed),
                     memory.w_en.eq(w_en), memory.w_addr.eq(w_addr), memory.w_data.eq(w_data),
-                    unit.activations[index * len(word):(index + 1) * len(word)].eq(word),
+                    self.activations[row][index].eq(word),
                 ]
                 m.d.sync += [summed.eq(position + offset.data), word.eq(memory.r_data)]
-            m.d.comb += [unit.phase.eq(phase), self.symbols[row].eq(unit.symbol)]
         return m

@@ -11,9 +11,10 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..kernel import Kernel
+from .array import SystolicArray
 from .common import delayed
 from .gated_add import GatedAdd
-from .held_array import HeldArray, WeightLoader
+from .weight_loader import WeightLoader
 
 __all__ = ["MatrixKernel"]
 
@@ -67,7 +68,8 @@ class MatrixKernel(wiring.Component):
         m = Module()
         kernel, arithmetic = self.kernel, self.kernel.arithmetic
         rows, phases = kernel.rows, kernel.phases
-        m.submodules.array = array = HeldArray(arithmetic, rows, kernel.columns, kernel.hop)
+        m.submodules.array = array = SystolicArray(
+            arithmetic, rows, kernel.columns, kernel.hop, held=True)
         m.submodules.loader = loader = WeightLoader(arithmetic, kernel.columns, kernel.hop)
 
         # A slot begins with a strobe, whether it is a bubble or not.

@@ -32,6 +32,9 @@ def sequencer_fields(schedule: Schedule) -> dict[str, list[int]]:
         "tap_step": of(lambda p: p.tap_step),
         "address_step": of(lambda p: p.address_step),
         "weight_base": of(lambda p: p.weight_base),
+        "load_base": of(lambda p: p.weight_base * schedule.rows if p.is_held else 0),
+        "engine": of(lambda p: p.engine),
+        "held": of(lambda p: int(p.is_held)),
         "phases": of(lambda p: p.phases - 1),
         "tap_tiles": of(lambda p: p.tap_tiles - 1),
         "channel_tiles": of(lambda p: p.channel_tiles - 1),
@@ -44,6 +47,9 @@ def sequencer_fields(schedule: Schedule) -> dict[str, list[int]]:
         "row_step": of(lambda p: p.work.stride * p.work.pool.stride * p.work.source.pitch),
         "idle": of(lambda p: p.idle_cycles),
         "last_idle": of(lambda p: p.last_idle_cycles),
+        "tile_idle": of(lambda p: p.tile_idle_cycles),
+        "load": of(lambda p: p.load_cycles),
+        "last_load": of(lambda p: p.last_load_cycles if p.is_held else 0),
     }
 
 
@@ -60,10 +66,12 @@ class Sequencer(wiring.Component):
         The pass's last result is being written.
     address, tap, weight, phase, tags : Out
         The step shown in this cycle.
-    load : Out
+    fetch : Out
         The program word is being fetched.
     entry : Out
         Which one.
+    load : Out
+        Pulse: the next weight tile is to be loaded, if the pass's engine holds weights.
     start : Out
         The program word is there: the pass begins.
     layer, busy : Out
@@ -80,12 +88,13 @@ class Sequencer(wiring.Component):
             "input_full": In(2), "output_free": In(1), "done": In(1),
             "address": Out(range(schedule.memory_words)),
             "tap": Out(range(max(len(schedule.tap_table()), 2))),
-            "weight": Out(range(max(len(schedule.weight_codes()), 2))),
+            "weight": Out(range(max(2, *(p.weight_base + p.tap_tiles * p.channel_tiles
+                                         for p in schedule.passes)))),
             "phase": Out(range(max(max(p.phases for p in schedule.passes), 2))),
             "tags": Out(Tags),
-            "load": Out(1), "start": Out(1), "entry": Out(range(self.pass_count + 1)),
-            "layer": Out(range(max(self.pass_count, 2))), "busy": Out(1),
-            "input_release": Out(1), "input_bank": Out(1),
+            "fetch": Out(1), "load": Out(1), "start": Out(1),
+            "entry": Out(range(self.pass_count + 1)), "layer": Out(range(max(self.pass_count, 2))),
+            "busy": Out(1), "input_release": Out(1), "input_bank": Out(1),
         })
 
     def elaborate(self, platform):
@@ -110,11 +119,16 @@ class Sequencer(wiring.Component):
         tap = Signal.like(self.tap, name="next_tap")
         weight, tile_weight = (Signal.like(self.weight, name=name)
                                for name in ("next_weight", "tile_weight"))
-        idle = Signal(range(max([2, *(p.idle_cycles + 1 for p in passes),
-                                 *(p.last_idle_cycles + 1 for p in passes)])))
+        idle = Signal(range(1 + max(1, *(
+            cycles for p in passes for cycles in (p.idle_cycles, p.last_idle_cycles,
+                                                  p.last_load_cycles)))))
+        held = cfg["held"]
 
         # What decides in every cycle comes from single registers, not from decoded states.
         running, idling = Signal(), Signal()
+        final = Signal()
+        waiting = Signal.like(idle)
+        tile_start = Signal.like(self.address)
         first, last = self.layer == 0, self.layer == self.pass_count - 1
         m.d.comb += self.entry.eq(Mux(first & self.input_bank, self.pass_count, self.layer))
         grid_last = Signal()
@@ -122,6 +136,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             position_last.eq(window_column.last & window_row.last),
             grid_last.eq(position_last & column.last & row.last),
+            final.eq(grid_last & channels.last & (tile.last | ~held)),
         ]
 
         # Where the next position begins: the start of the loop that will advance, plus its step.
@@ -136,7 +151,7 @@ class Sequencer(wiring.Component):
             with m.If(~loop.last):
                 m.d.sync += following.eq(start + cfg[step])
 
-        m.d.sync += self.tags.valid.eq(0)
+        m.d.sync += [self.tags.valid.eq(0), self.load.eq(0)]
         m.d.comb += self.busy.eq(1)
         with m.FSM():
             with m.State("WAIT"):
@@ -145,13 +160,14 @@ class Sequencer(wiring.Component):
                           & (~last | self.output_free)):
                     m.next = "LOAD"
             with m.State("LOAD"):
-                m.d.comb += self.load.eq(1)
+                m.d.comb += self.fetch.eq(1)
                 m.next = "SETUP"
             with m.State("SETUP"):
                 m.d.comb += self.start.eq(1)
                 for loop, field in starts:
                     m.d.sync += loop.restart(cfg[field])
-                for start in (address, row_start, column_start, window_start, position):
+                for start in (address, row_start, column_start, window_start, position,
+                              tile_start):
                     m.d.sync += start.eq(cfg["source_base"])
                 m.d.sync += [tap.eq(cfg["tap_base"]), weight.eq(cfg["weight_base"]),
                              tile_weight.eq(cfg["weight_base"]), idling.eq(0)]
@@ -159,6 +175,8 @@ class Sequencer(wiring.Component):
             with m.State("PRIME"):
                 # Time for the first position's successor.
                 m.d.sync += running.eq(1)
+                with m.If(held):
+                    m.d.sync += [self.load.eq(1), idle.eq(cfg["load"]), idling.eq(1)]
                 m.next = "RUN"
             with m.State("RUN"):
                 with m.If(~running):
@@ -192,21 +210,36 @@ class Sequencer(wiring.Component):
                 m.d.sync += phase.advance()
             with m.Else():
                 m.d.sync += [*phase.restart(cfg["phases"]), weight.eq(weight + 1)]
-                with m.If(~tile.last):
+                with m.If(~tile.last & ~held):
                     m.d.sync += [*tile.advance(), tap.eq(tap + cfg["tap_step"]),
                                  address.eq(address + cfg["address_step"])]
                 with m.Else():
-                    m.d.sync += [*tile.restart(cfg["tap_tiles"]),
-                                 tap.eq(cfg["tap_base"])]
                     wait = Mux(channels.last, cfg["last_idle"], cfg["idle"])
-                    m.d.sync += [idle.eq(wait), idling.eq(wait != 0)]
+                    with m.If(held & grid_last):
+                        m.d.comb += waiting.eq(Mux(tile.last, cfg["last_load"], cfg["load"]))
+                        m.d.sync += self.load.eq(~final)
+                    with m.Elif(held & ~tile.last):
+                        m.d.comb += waiting.eq(cfg["tile_idle"])
+                    with m.Else():
+                        m.d.comb += waiting.eq(wait)
+                    m.d.sync += [idle.eq(waiting), idling.eq(waiting != 0)]
                     self._next_position(m, levels, following, address, channels, weight,
-                                        tile_weight)
-                    with m.If(grid_last & channels.last):
+                                        tile_weight, grid_last & (tile.last | ~held))
+                    with m.If(~held | (grid_last & tile.last)):
+                        m.d.sync += [*tile.restart(cfg["tap_tiles"]), tap.eq(cfg["tap_base"]),
+                                     tile_start.eq(cfg["source_base"])]
+                    with m.Elif(grid_last):
+                        # The next tile of held weights, from the first position on.
+                        m.d.sync += [
+                            *tile.advance(), tap.eq(tap + cfg["tap_step"]),
+                            tile_start.eq(tile_start + cfg["address_step"]),
+                            address.eq(tile_start + cfg["address_step"])]
+                    with m.If(final):
                         m.d.sync += running.eq(0)
         return m
 
-    def _next_position(self, m, levels, following, address, channels, weight, tile_weight):
+    def _next_position(self, m, levels, following, address, channels, weight, tile_weight,
+                       channels_end):
         """Advance the innermost position loop that has turns left; restart those inside it."""
         cfg = self.configuration
         m.d.sync += address.eq(following)
@@ -221,5 +254,7 @@ class Sequencer(wiring.Component):
         # Another position of the same channel tile uses the same weight tiles again.
         m.d.sync += weight.eq(tile_weight)
         with m.If(inner_last):
-            m.d.sync += [*(level[2].eq(following) for level in levels), *channels.advance(),
+            m.d.sync += [level[2].eq(following) for level in levels]
+        with m.If(channels_end):
+            m.d.sync += [*channels.advance(),
                          weight.eq(weight + 1), tile_weight.eq(weight + 1)]

@@ -6,7 +6,7 @@ has its code in the cycle in which the symbol reaches it.
 
 from functools import reduce
 
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ from ..schedule import FEED_CYCLES, Schedule
 from .common import delayed
 from .memory import SlicedMemory
 
-__all__ = ["WeightMemory"]
+__all__ = ["WeightMemory", "HeldWeights"]
 
 
 class WeightMemory(wiring.Component):
@@ -23,26 +23,27 @@ class WeightMemory(wiring.Component):
     Attributes
     ----------
     tile : In
-        Weight tile of the step the sequencer shows.
+        Weight tile of the step the sequencer shows, among the engine's.
     codes : Out
         Code of element (row, column), in step with the symbol it gets.
     """
 
-    def __init__(self, schedule: Schedule, sequencer_signature):
-        self.schedule = schedule
+    def __init__(self, schedule: Schedule, engine: int, sequencer_signature):
+        self.schedule, self.engine = schedule, engine
+        self.arithmetic = schedule.engines[engine]
         super().__init__({
             "tile": In(sequencer_signature.members["weight"].shape),
-            "codes": Out(unsigned(schedule.arithmetic.weight_code_bits))
+            "codes": Out(unsigned(self.arithmetic.weight_code_bits))
             .array(schedule.rows, schedule.columns),
         })
 
     def elaborate(self, platform):
         m = Module()
         schedule = self.schedule
-        bits = schedule.arithmetic.weight_code_bits
-        codes = schedule.weight_codes()
+        bits = self.arithmetic.weight_code_bits
+        codes = schedule.weight_codes(self.engine)
         # The memory and the register behind it are the last two of the cycles to the symbol.
-        cycles = FEED_CYCLES + schedule.arithmetic.row_latency_cycles - 2
+        cycles = FEED_CYCLES + self.arithmetic.row_latency_cycles - 2
         row_tile = delayed(m, self.tile, cycles, "tile")
         for row in range(schedule.rows):
             if row:
@@ -62,4 +63,75 @@ class WeightMemory(wiring.Component):
                 m.d.comb += bank.r_addr.eq(tile)
                 for index, column in enumerate(columns):
                     m.d.comb += self.codes[row][column].eq(word[index * bits:(index + 1) * bits])
+        return m
+
+
+class HeldWeights(wiring.Component):
+    """Loads a tile's weights into an array that holds them, row by row, from one memory.
+
+    Attributes
+    ----------
+    load : In
+        Pulse, with the sequencer's timing: the next tile is wanted.
+    start, base : In
+        A pass begins; its first word.
+    loads, step, data : Out
+        For `HeldArray`.
+    """
+
+    def __init__(self, schedule: Schedule, engine: int):
+        self.schedule, self.engine = schedule, engine
+        self.arithmetic = arithmetic = schedule.engines[engine]
+        self._words = schedule.weight_codes(engine).reshape(-1, schedule.columns)
+        super().__init__({
+            "load": In(1), "start": In(1), "base": In(range(max(len(self._words), 2))),
+            "loads": Out(1).array(schedule.rows),
+            "step": Out(range(max(arithmetic.load_cycles, 2))),
+            "data": Out(arithmetic.load_shape).array(schedule.columns),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        schedule, arithmetic = self.schedule, self.arithmetic
+        address = Signal(self.base.shape())
+        step = Signal(range(max(arithmetic.load_cycles, 2)))
+        row = Signal(schedule.rows)  # one-hot; 0: nothing to load
+        last = Signal()
+        m.d.comb += last.eq(step == arithmetic.load_cycles - 1)
+        begin = delayed(m, self.load, schedule.load_start_cycles(arithmetic) - 1, "begin",
+                        reset=True)
+        with m.If(begin):
+            m.d.sync += [row.eq(1), step.eq(0)]
+        with m.Elif(row != 0):
+            m.d.sync += step.eq(Mux(last, 0, step + 1))
+            with m.If(last):
+                m.d.sync += [row.eq(row << 1), address.eq(address + 1)]
+        with m.If(self.start):
+            m.d.sync += address.eq(self.base)
+
+        # Memory and register, then the load units.
+        latency = arithmetic.load_latency_cycles
+        read_step = delayed(m, step, 2, "read_step")
+        rows = delayed(m, row, 2 + latency, "row", reset=True)
+        m.d.comb += self.step.eq(delayed(m, read_step, latency, "load_step"))
+        for index in range(schedule.rows):
+            m.d.comb += self.loads[index].eq(rows[index])
+        bits = arithmetic.weight_code_bits
+        for group in range(schedule.groups):
+            if group:
+                address = delayed(m, address, 1, f"address_group{group}")
+                read_step = delayed(m, read_step, 1, f"read_step_group{group}")
+            columns = range(group * schedule.hop,
+                            min((group + 1) * schedule.hop, schedule.columns))
+            words = [reduce(lambda word, code: (word << bits) | int(code),
+                            reversed(line[columns.start:columns.stop]), 0)
+                     for line in self._words]
+            m.submodules[f"bank{group}"] = bank = SlicedMemory(
+                bits * len(columns), len(words), words)
+            word = delayed(m, bank.r_data, 1, f"word{group}")
+            m.d.comb += bank.r_addr.eq(address)
+            for index, column in enumerate(columns):
+                m.submodules[f"load_unit{column}"] = unit = arithmetic.create_load_unit()
+                m.d.comb += [unit.code.eq(word[index * bits:(index + 1) * bits]),
+                             unit.step.eq(read_step), self.data[column].eq(unit.data)]
         return m

@@ -1,0 +1,92 @@
+"""An engine: an array with one arithmetic, its weights and its accumulators."""
+
+from amaranth.hdl import Cat, Module, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..schedule import Schedule
+from .accumulators import EARLY_CYCLES, Accumulators
+from .array import SystolicArray
+from .common import Tags, delayed_tags
+from .weights import HeldWeights, WeightMemory
+
+__all__ = ["Engine"]
+
+
+class Engine(wiring.Component):
+    """Activations to sums.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    index : int
+        Which of its engines.
+    sequencer_signature : Signature
+        For the shapes of the steps.
+
+    Attributes
+    ----------
+    activations, phases : In
+        Of each row, from the feeder.
+    weight, load, start, load_base : In
+        The step's weight tile; or, if weights are held: the next tile is wanted; a pass begins;
+        where its weights lie.
+    tags : In
+        Tags of the step that the sequencer shows, valid only if it is one of the engine's passes.
+    sums, emit : Out
+        See `Accumulators`.
+    """
+
+    def __init__(self, schedule: Schedule, index: int, sequencer_signature):
+        self.schedule, self.index = schedule, index
+        self.arithmetic = schedule.engines[index]
+        self.accumulators = Accumulators(schedule, index)
+        held = self.arithmetic.holds_weights
+        self.weights = (HeldWeights(schedule, index) if held else
+                        WeightMemory(schedule, index, sequencer_signature))
+        members = sequencer_signature.members
+        super().__init__({
+            "activations": In(unsigned(schedule.activation_bits))
+            .array(schedule.rows, schedule.taps),
+            "phases": In(members["phase"].shape).array(schedule.rows),
+            **({"load": In(1), "start": In(1), "load_base": In(self.weights.base.shape())}
+               if held else {"weight": In(members["weight"].shape)}),
+            "tags": In(Tags),
+            "sums": Out(self.accumulators.sum_shape).array(schedule.columns),
+            "emit": Out(Tags),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        schedule, arithmetic = self.schedule, self.arithmetic
+        held = arithmetic.holds_weights
+        m.submodules.array = array = SystolicArray(
+            arithmetic, schedule.rows, schedule.columns, schedule.hop, held)
+        m.submodules.weights = weights = self.weights
+        m.submodules.accumulators = accumulators = self.accumulators
+        bits = arithmetic.activation.bits
+        for row in range(schedule.rows):
+            m.submodules[f"row_unit{row}"] = unit = arithmetic.create_row_unit()
+            taps = [self.activations[row][tap][:bits] for tap in range(arithmetic.taps)]
+            m.d.comb += [unit.activations.eq(Cat(taps)), unit.phase.eq(self.phases[row]),
+                         array.symbols[row].eq(unit.symbol)]
+            if held:
+                m.d.comb += array.loads[row].eq(weights.loads[row])
+            else:
+                for column in range(schedule.columns):
+                    m.d.comb += array.codes[row][column].eq(weights.codes[row][column])
+        if held:
+            m.d.comb += [weights.load.eq(self.load), weights.start.eq(self.start),
+                         weights.base.eq(self.load_base), array.load_step.eq(weights.step)]
+        else:
+            m.d.comb += weights.tile.eq(self.weight)
+        tags = delayed_tags(m, self.tags, schedule.array_cycles(arithmetic) - EARLY_CYCLES, "tags")
+        m.d.comb += [accumulators.tags.eq(tags), self.emit.eq(accumulators.emit)]
+        if hasattr(array, "correction"):
+            m.d.comb += accumulators.correction.eq(array.correction)
+        for column in range(schedule.columns):
+            m.d.comb += [accumulators.psums[column].eq(array.psums[column]),
+                         self.sums[column].eq(accumulators.sums[column])]
+            if held:
+                m.d.comb += array.load_data[column].eq(weights.data[column])
+        return m
