@@ -6,9 +6,12 @@ I. Hubara, D. Soudry, R. El-Yaniv, Y. Bengio, "Binarized Neural Networks", 2016 
 Activations come as bit planes, one a cycle, several taps to an element. A weight 1 counts a tap's
 bit, a weight -1 counts the bit's complement: one more than minus the bit in every plane, which the
 planes' weights make a constant of the weights, the `step_offset`. A column's shift-accumulator
-weighs the planes. So a layer of 1-bit activations takes one cycle for `taps` taps, and the same
-array takes a first layer of 8 bits in eight. (Where all activations are wide, `ternary` adds them
-in parallel and gets more out of a look-up table.)
+weighs the planes. A tap may be unused, which its code has to say; so weight 0 has a code too, and
+layers that the engine runs as identity matrices can be.
+
+A layer of 1-bit activations takes one cycle for `taps` taps, and the same array takes a first
+layer of 8 bits in eight. Where all activations are wide, `ternary` adds them in parallel and gets
+more out of a look-up table.
 """
 
 import numpy as np
@@ -33,7 +36,7 @@ class Binary(Arithmetic):
 
     @classmethod
     def project(cls, weights: np.ndarray) -> np.ndarray:
-        return np.where(np.asarray(weights) < 0, -1, 1)
+        return np.clip(np.asarray(weights, dtype=np.int64), -1, 1)
 
     @property
     def symbol_shape(self) -> Shape:
@@ -73,8 +76,7 @@ class Binary(Arithmetic):
     def encode_weights(self, weights: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
         """For each tap, bit 0: it counts; bit 1: inverted."""
         weights = np.asarray(weights)
-        counts = (weights != 0) if used is None else np.asarray(used, dtype=bool)
-        fields = counts.astype(object) | (2 * (counts & (weights < 0)).astype(object))
+        fields = (weights != 0).astype(object) | (2 * (weights < 0).astype(object))
         return sum(fields[..., tap] << (2 * tap) for tap in range(self.taps))
 
     def create(self, row: int = 0) -> Element:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 
+from ..gateware.common import delayed
 from ..gateware.gated_add import GatedAdd
 from . import Arithmetic, Element, Operand, RowUnit, range_shape
 from ._codes import nearest_of
@@ -108,22 +109,20 @@ class ShiftWeights(Arithmetic):
 
     def product_range(self) -> tuple[int, int]:
         # Of either sign: the nearest power of two may be more than the operand's largest weight.
-        reach = max(self.activation.high, -self.activation.low) * self._most
+        reach = max(self.activation.high, -self.activation.low) * self.reach
         return -reach, reach
 
     @property
-    def _most(self) -> int:
+    def reach(self) -> int:
         """Largest sum of a weight's terms, all taken positive."""
         return sum(1 << term.exponents[-1] for term in self.terms)
 
-    def psum_after(self, row: int, terms: int) -> Shape:
-        """Shape of the psum when that many terms of row `row` are added."""
-        done = sum(1 << term.exponents[-1] for term in self.terms[:terms])
-        most = row * self._most + done
+    def psum_of(self, most: int) -> Shape:
+        """Shape of a sum of terms, inverted or not, that are `most` together."""
         return range_shape(self.activation.low * most, self.activation.high * most)
 
     def value_shape(self, rows: int) -> Shape:
-        return self.psum_after(rows, 0)
+        return self.psum_of(rows * self.reach)
 
     def compute(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         x, w = np.broadcast_arrays(np.asarray(x, dtype=np.int64), np.asarray(w, dtype=np.int64))
@@ -191,60 +190,65 @@ class ShiftPairWeights(ShiftWeights):
 
 
 class ShiftElement(Element):
-    """For each term, invert and shift stage by stage, then add; a register after each.
-
-    All shifters have as many stages; a term's sum waits a cycle longer than the one before.
-    """
-
-    def __init__(self, arithmetic: ShiftWeights, row: int):
-        super().__init__(arithmetic, row)
-        self._row = row
+    """Invert and shift each term stage by stage; sum two terms; add: a register after each."""
 
     def elaborate(self, platform):
         m = Module()
         arithmetic = self.arithmetic
-        terms = arithmetic.terms
-        psum = self.psum_i
-        for index, term in enumerate(terms):
-            stages = arithmetic.latency_cycles - len(terms) + index
-            shifted, counts = self._shifted(m, term, index, stages)
-            total = Signal(arithmetic.psum_after(self._row, index + 1), name=f"psum{index}",
-                           reset_less=True)
-            # Bits below the smallest exponent pass.
-            below = term.exponents.start
-            above = psum[below:].as_signed() if psum.shape().signed else psum[below:]
-            m.submodules[f"gated_add{index}"] = adder = GatedAdd(
-                above.shape() if len(above) else 1, shifted.shape(), len(total) - below, gate=True)
-            m.d.comb += [adder.augend.eq(above), adder.addend.eq(shifted), adder.gate.eq(counts)]
-            low = psum[:below]
-            m.d.sync += total.eq(Cat(low, Const(0, below - len(low)), adder.total))
-            psum = total
-        m.d.comb += self.psum_o.eq(psum)
+        upper, *lower = arithmetic.terms
+        stages = max(1, *(term.exponent_bits for term in arithmetic.terms))
+        counts = Cat(self.weight[term.at] for term in arithmetic.terms).any() & ~self.symbol[-1]
+        value = self._shifted(m, upper, stages)
+        if lower:
+            there = delayed(m, self.weight[upper.at], stages, "there")
+            value = self._sum(m, self._shifted(m, lower[0], stages), value, there)
+            stages += 1
+        psum = Signal(self.psum_o.shape(), reset_less=True)
+        m.submodules.gated_add = adder = GatedAdd(
+            self.psum_i.shape(), value.shape(), psum.shape(), gate=True)
+        m.d.comb += [adder.augend.eq(self.psum_i), adder.addend.eq(value),
+                     adder.gate.eq(delayed(m, counts, stages, "counts")), self.psum_o.eq(psum)]
+        m.d.sync += psum.eq(adder.total)
         return m
 
-    def _shifted(self, m: Module, term: Term, index: int, stages: int) -> tuple[Value, Value]:
-        """The activation shifted by the exponent in `term`'s field, and whether it counts."""
-        activation = self.arithmetic.activation
+    def _typed(self, value: Value) -> Value:
+        return value.as_signed() if self.arithmetic.activation.signed else value
+
+    def _shifted(self, m: Module, term: Term, stages: int) -> Value:
+        """The activation shifted by the term's exponent, less the smallest, after `stages` cycles.
+
+        Where only some weights have the term and it is not the first, 0 for the others: the last
+        stage has an input left for that.
+        """
+        arithmetic = self.arithmetic
         field = self.weight[term.at:term.end]
-        x, exponent = self.symbol[:-1], field[2:]
-        counts = field[0] & ~self.symbol[-1]
-        value = x ^ field[1].replicate(len(x))
-
-        def typed(value: Value) -> Value:
-            return value.as_signed() if activation.signed else value
-
-        idle = stages - term.exponent_bits
+        x, exponent, there = self.symbol[:-1], field[2:], field[0]
+        value = self._typed(x ^ field[1].replicate(len(x)))
         for stage in range(stages):
-            moves = stage - idle
-            reach = min((1 << max(moves + 1, 0)) - 1, len(term.exponents) - 1)
-            kept = Signal(Shape(activation.bits + reach, activation.signed),
-                          name=f"shifted{index}_{stage}", reset_less=True)
-            left = Signal(len(exponent) - (moves >= 0), name=f"exponent{index}_{stage}",
-                          reset_less=True)
-            later = Signal(name=f"counts{index}_{stage}", reset_less=True)
-            moved = typed(Cat(Const(0, 1 << moves), value)) if moves >= 0 else value
-            m.d.sync += [kept.eq(Mux(exponent[0], moved, typed(value)) if moves >= 0 else
-                                 typed(value)),
-                         left.eq(exponent[moves >= 0:]), later.eq(counts)]
-            value, exponent, counts = kept, left, later
-        return typed(value), counts
+            move = stage - (stages - term.exponent_bits)
+            reach = min((2 << move) - 1, len(term.exponents) - 1) if move >= 0 else 0
+            kept = Signal(Shape(arithmetic.activation.bits + reach, arithmetic.activation.signed),
+                          name=f"shifted{term.at}_{stage}", reset_less=True)
+            if move >= 0:
+                moved = self._typed(Cat(Const(0, 1 << move), value))
+                value = Mux(exponent[move], moved, value)
+            if term.at and stage == stages - 1:
+                value = Mux(there, value, 0)
+            m.d.sync += kept.eq(value)
+            value = kept
+            exponent = delayed(m, exponent, 1, f"exponent{term.at}_{stage}")
+            there = delayed(m, there, 1, f"there{term.at}_{stage}")
+        return value
+
+    def _sum(self, m: Module, lower: Value, upper: Value, there: Value) -> Value:
+        """Both terms' sum; bits below the upper one's smallest exponent pass."""
+        arithmetic = self.arithmetic
+        below = arithmetic.terms[0].exponents.start
+        summed = Signal(arithmetic.psum_of(arithmetic.reach), reset_less=True)
+        above = self._typed(lower[below:])
+        m.submodules.sum = adder = GatedAdd(
+            above.shape(), upper.shape(), Shape(len(summed) - below, arithmetic.activation.signed),
+            gate=True)
+        m.d.comb += [adder.augend.eq(above), adder.addend.eq(upper), adder.gate.eq(there)]
+        m.d.sync += summed.eq(Cat(lower[:below], adder.total))
+        return summed
