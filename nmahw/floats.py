@@ -131,7 +131,8 @@ class FloatFormat:
         values = np.asarray(values, dtype=np.float64)
         finite = np.isfinite(values)
         magnitude = np.where(finite, np.abs(values), 0.0)
-        exponent = np.maximum(np.frexp(magnitude)[1] - 1, 1 - self.bias)
+        exponent = np.where(magnitude > 0, np.frexp(magnitude)[1] - 1, 1 - self.bias)
+        exponent = np.maximum(exponent, 1 - self.bias)
         # Scaling by a power of two is exact, so there is one rounding only.
         units = np.rint(np.ldexp(magnitude, self.mantissa_bits - exponent)).astype(np.int64)
         # The leading one of `units` adds one to the exponent field, a carry out of it another.
