@@ -194,7 +194,7 @@ def _finish(folder: Path, device: Device, options: FlowOptions) -> None:
 # RAMs do not give: Yosys would build comparators and multiplexers around every one. No such value
 # is ever used here (see nmahw.gateware.memory), so any will do.
 _ANY_VALUE_ON_COLLISION = ("setparam -set COLLISION_X_MASK 1'1 "
-                           "t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i r:CLK_ENABLE=1'1 %i")
+                           "t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i r:CLK_ENABLE>=1 %i")
 
 
 def _script(device: Device, options: FlowOptions, has_chains: bool) -> str:

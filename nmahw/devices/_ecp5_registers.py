@@ -72,7 +72,7 @@ def _absorb(cells: dict, users: dict, memory: dict, halves: str) -> dict[int, st
     """Nets between block and flip-flops that are gone, with the flip-flops; none if refused."""
     pins = [(f"DO{half}{bit}", memory["connections"].get(f"DO{half}{bit}", ["x"])[0])
             for half in halves for bit in range(_BITS)]
-    used = {pin: net for pin, net in pins if users[net]}
+    used = {pin: net for pin, net in pins if isinstance(net, int) and users[net]}
     if halves == "AB" and not any(pin.startswith("DOA") for pin in used):
         halves = "B"  # a narrow read port: half A only writes
     clock = _clock(memory, halves)
