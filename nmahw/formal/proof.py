@@ -5,11 +5,12 @@ decided by z3, make a proof of it; all states, and all operands of other steps, 
 
 - *alone*: the first tap's value, all others unused, is its definition;
 - *alike*: every other tap alone gives the same value for the same operands;
-- *together*: with all taps, used and active or not, the value is the sum of what they give alone.
+- *together*: with all taps, used and active or not, the value is the sum of what they give alone,
+  shown for halves of the taps, and halves of these.
 
 A product of all operands at once is what SAT solvers find hardest; here the hard part (*alone*)
 has one pair of operands, and in the other two both sides share most of their gates. *Together*
-goes from phase to phase, each with what was proved of the one before.
+also goes from phase to phase, each with what was proved of the one before.
 
 What is not a question for a solver is exhausted: that the golden model is the operation, or
 within its error bound, for every activation and every weight that has a code.
@@ -21,13 +22,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arith import Arithmetic
-from ..errors import MismatchError
+from ..errors import MismatchError, ModelError
 from ..operations import operation
 from .aig import FALSE, TRUE, Graph, Word
 from .solve import satisfy
 from .step import Operands, Step
 
-__all__ = ["Counterexample", "Proof", "check_golden", "prove", "prove_step"]
+__all__ = ["MOST_OPERAND_BITS", "Counterexample", "Proof", "check_golden", "prove", "prove_step",
+           "require_tabulated"]
+
+#: Of activation and weight together: their definition is exhausted, or made a table.
+MOST_OPERAND_BITS = 18
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ def check_golden(arithmetic: Arithmetic) -> None:
     MismatchError
         It differs, or by more than its error bound; the message holds the operands.
     """
+    require_tabulated(arithmetic)
     x = np.array(arithmetic.activation.values, dtype=np.int64)[:, None]
     w = np.array(arithmetic.weight.values, dtype=np.int64)
     w = w[arithmetic.project(w) == w][None, :]
@@ -100,6 +106,20 @@ def check_golden(arithmetic: Arithmetic) -> None:
             f"{arithmetic}: the golden model must be within {arithmetic.error_bound:g} of "
             f"{arithmetic.operation}, but for x={x[row, 0]} w={w[0, column]} it is "
             f"{computed[row, column]}, not {meant[row, column]}")
+
+
+def require_tabulated(arithmetic: Arithmetic) -> None:
+    """Make sure that a table of all pairs of operands is small enough to be made.
+
+    Raises
+    ------
+    ModelError
+        It is not.
+    """
+    bits = arithmetic.activation.bits + arithmetic.weight.bits
+    if bits > MOST_OPERAND_BITS:
+        raise ModelError(f"{arithmetic} must have operands of at most {MOST_OPERAND_BITS} bits "
+                         f"together to be proved, not {bits}")
 
 
 def prove(arithmetic: Arithmetic, rows: int = 2, timeout_s: float | None = None) -> Proof:
@@ -162,35 +182,40 @@ def prove_step(step: Step, timeout_s: float | None = None) -> Counterexample | N
         value = step.values(graph, moved)[-1]
         if found := decide(graph.equal(value, values[first][-1]) ^ 1, moved, value):
             return found
-    # All of them.
-    if len(taps) == 1:
-        return None
-    known = TRUE
-    together = step.values(graph, given)
-    for phase, value in enumerate(together):
-        total = graph.constant(0, len(value))
-        for place in taps:
-            total = graph.add(total, values[place][phase])
-        equal = graph.equal(value, total)
-        found = decide(graph.and_(known, equal ^ 1), given, value)
-        if not found:
-            known = equal
-        elif phase == len(together) - 1:
-            # What was assumed of earlier phases is proved, so the values are real.
-            return found
-    return None
+    # Together: halves of the taps, halves of these, ...
+    def join(places: list[tuple[int, int]]) -> Counterexample | list[Word]:
+        if len(places) == 1:
+            return values[places[0]]
+        parts = join(places[:len(places) // 2]), join(places[len(places) // 2:])
+        for part in parts:
+            if isinstance(part, Counterexample):
+                return part
+        operands = _only(step, given, *places)
+        both, known = step.values(graph, operands), TRUE
+        for phase, words in enumerate(zip(both, *parts, strict=True)):
+            equal = graph.equal(words[0], graph.add(*words[1:]))
+            found = decide(graph.and_(known, equal ^ 1), operands, words[0])
+            if not found:
+                known = equal
+            elif phase == len(both) - 1:
+                # What was assumed of earlier phases is proved, so the values are real.
+                return found
+        return both
+
+    result = join(taps)
+    return result if isinstance(result, Counterexample) else None
 
 
-def _only(step: Step, given: Operands, place: tuple[int, int]) -> Operands:
-    """`given` at one tap; the others unused, their rows not active."""
+def _only(step: Step, given: Operands, *places: tuple[int, int]) -> Operands:
+    """`given` at some taps; the others unused, their rows not active."""
     rows, taps = range(step.rows), range(step.arithmetic.taps)
     zero_x = [FALSE] * step.arithmetic.activation.bits
     zero_w = [FALSE] * step.arithmetic.weight.bits
     return Operands(
-        [[given.x[r][t] if (r, t) == place else zero_x for t in taps] for r in rows],
-        [[given.w[r][t] if (r, t) == place else zero_w for t in taps] for r in rows],
-        [[given.used[r][t] if (r, t) == place else FALSE for t in taps] for r in rows],
-        [given.active[r] if r == place[0] else FALSE for r in rows])
+        [[given.x[r][t] if (r, t) in places else zero_x for t in taps] for r in rows],
+        [[given.w[r][t] if (r, t) in places else zero_w for t in taps] for r in rows],
+        [[given.used[r][t] if (r, t) in places else FALSE for t in taps] for r in rows],
+        [given.active[r] if any(row == r for row, _ in places) else FALSE for r in rows])
 
 
 def _moved(given: Operands, source: tuple[int, int], place: tuple[int, int]) -> Operands:

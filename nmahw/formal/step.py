@@ -24,14 +24,28 @@ from .machine import machine_of
 __all__ = ["Operands", "Step", "StepCircuit"]
 
 
+class ProductCircuit(Elaboratable):
+    """A behavioural product, for the definition."""
+
+    def __init__(self, arithmetic: Arithmetic):
+        self.x, self.w = Signal(arithmetic.activation.shape), Signal(arithmetic.weight.shape)
+        self.product = Signal((self.x * self.w).shape())
+        self.ports = {"x": self.x, "w": self.w, "product": self.product}
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.product.eq(self.x * self.w)
+        return m
+
+
 class StepCircuit(Elaboratable):
-    """Row units, elements, column unit; beside them a behavioural product.
+    """Row units, elements, column unit.
 
     Attributes
     ----------
     ports : dict of str to Value
         ``activations<row>``, ``active<row>``, ``phase<row>``, ``code<row>``, ``first``, ``last``,
-        ``value``; ``x`` and ``w`` with their ``product``, for the definition.
+        ``value``.
     """
 
     def __init__(self, arithmetic: Arithmetic, rows: int):
@@ -39,11 +53,7 @@ class StepCircuit(Elaboratable):
         self.units = [arithmetic.create_row_unit() for _ in range(rows)]
         self.elements = [arithmetic.create(row) for row in range(rows)]
         self.column_unit = arithmetic.create_column_unit(rows)
-        self.x = Signal(arithmetic.activation.shape)
-        self.w = Signal(arithmetic.weight.shape)
-        self.product = Signal((self.x * self.w).shape())
-        self.ports = {"x": self.x, "w": self.w, "product": self.product,
-                      "first": self.column_unit.first, "last": self.column_unit.last,
+        self.ports = {"first": self.column_unit.first, "last": self.column_unit.last,
                       "value": self.column_unit.value}
         for row, (unit, element) in enumerate(zip(self.units, self.elements, strict=True)):
             self.ports |= {f"activations{row}": unit.activations, f"active{row}": unit.active,
@@ -60,7 +70,7 @@ class StepCircuit(Elaboratable):
                 m.d.comb += element.psum_i.eq(above)
             above = element.psum_o
         m.submodules.column_unit = self.column_unit
-        m.d.comb += [self.column_unit.psum.eq(above), self.product.eq(self.x * self.w)]
+        m.d.comb += self.column_unit.psum.eq(above)
         if self.arithmetic.correction_shape(self.rows) is not None:
             self._correct(m)
         return m
@@ -103,8 +113,6 @@ class Step:
     ----------
     arithmetic : Arithmetic
     rows : int
-    machine : Machine, optional
-        What stands for the circuit, for example a mutant; by default the circuit itself.
 
     Raises
     ------
@@ -114,16 +122,17 @@ class Step:
         Yosys refuses the circuit, or is missing.
     """
 
-    def __init__(self, arithmetic: Arithmetic, rows: int = 2, machine: Machine | None = None):
+    def __init__(self, arithmetic: Arithmetic, rows: int = 2):
         self.arithmetic, self.rows = arithmetic, rows
         self.weights = np.array(arithmetic.weight.values, dtype=np.int64)
         self.has_code = arithmetic.project(self.weights) == self.weights
         self.codes, self.unused_code = self._codes()
         self.offsets = self._offsets()
-        if machine is None:
-            circuit = StepCircuit(arithmetic, rows)
-            machine = machine_of(circuit, circuit.ports)
-        self.machine = machine
+        circuit = StepCircuit(arithmetic, rows)
+        self.machine = machine_of(circuit, circuit.ports)
+        if arithmetic.exact and arithmetic.operation == "product":
+            product = ProductCircuit(arithmetic)
+            self._product = machine_of(product, product.ports)
 
     # Tables of the arithmetic's own encoding.
 
@@ -194,15 +203,30 @@ class Step:
             code = [graph.xor(c, graph.and_(f, used)) for c, f in zip(code, field, strict=True)]
         return code
 
-    def values(self, graph: Graph, given: Operands) -> list[Word]:
+    def values(self, graph: Graph, given: Operands, machine: Machine | None = None,
+               free: dict[object, Word] | None = None) -> list[Word]:
         """What the circuit shows as value after each phase, the last one being the step's value.
 
-        The state at the beginning, and all inputs that do not belong to the step, are new
-        variables.
+        Parameters
+        ----------
+        graph : Graph
+        given : Operands
+        machine : Machine, optional
+            What stands for the circuit, for example a mutant.
+        free : dict, optional
+            The state at the beginning, and all inputs that do not belong to the step, are
+            variables: those found here, otherwise new ones, which are added.
         """
-        a, machine = self.arithmetic, self.machine
+        a, machine = self.arithmetic, machine or self.machine
+        free = {} if free is None else free
+
+        def anything(what: object, width: int) -> Word:
+            if what not in free:
+                free[what] = graph.word(width)
+            return free[what]
+
         phases = a.phases(a.activation)
-        state = graph.word(len(machine.latches))
+        state = anything("state", len(machine.latches))
         codes = [self._code(graph, given, row) for row in range(self.rows)]
         to_psum = a.row_latency_cycles + self.rows - 1 + a.latency_cycles
         shown = []
@@ -219,6 +243,9 @@ class Step:
                     inputs[f"code{row}"] = codes[row]
             if 0 <= (phase := cycle - to_psum) < phases:
                 inputs |= {"first": [int(phase == 0)], "last": [int(phase == phases - 1)]}
+            for name, word in machine.inputs.items():
+                if name not in inputs:
+                    inputs[name] = anything((cycle, name), len(word))
             outputs, state = machine.unroll(graph, state, inputs)
             if cycle >= to_psum + a.column_latency_cycles:
                 shown.append(outputs["value"])
@@ -239,9 +266,7 @@ class Step:
         """What one tap contributes, by definition, cut or extended to `width` bits."""
         a = self.arithmetic
         if a.exact and a.operation == "product":
-            outputs, _ = self.machine.unroll(graph, graph.word(len(self.machine.latches)),
-                                             {"x": x, "w": w})
-            product = outputs["product"]
+            product = self._product.unroll(graph, [], {"x": x, "w": w})[0]["product"]
             sign = product[-1] if a.activation.signed or a.weight.signed else 0
             return (product + [sign] * width)[:width]
         function = operation(a.operation).apply if a.exact else a.compute
