@@ -8,6 +8,8 @@ word is a list of literals, lowest bit first.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 __all__ = ["FALSE", "TRUE", "Graph", "Latch", "Machine", "Word", "read_aiger"]
 
 FALSE, TRUE = 0, 1
@@ -204,13 +206,29 @@ class Graph:
             carry = self.or_(self.and_(p, q), self.and_(half, carry))
         return total
 
-    def table(self, index: Word, entries: Sequence[int], width: int) -> Word:
-        """Low `width` bits of ``entries[index]``; one entry for every index."""
-        words = [self.constant(entry, width) for entry in entries]
+    def table(self, index: Word, entries: Sequence[int] | np.ndarray, width: int) -> Word:
+        """Low `width` bits of ``entries[index]``; one entry for every index.
+
+        What comes out is as small as a binary decision diagram of each bit, so large tables of
+        simple functions stay small.
+        """
+        entries = np.asarray(entries)
+        return [self._decided(index, (entries >> bit & 1).astype(np.int64))
+                for bit in range(width)]
+
+    def _decided(self, index: Word, kinds: np.ndarray) -> int:
+        """Literal that is ``kinds[index]``; each of `kinds` stands for a literal of the list."""
+        literals = [FALSE, TRUE]
         for bit in index:
-            words = [[self.mux(bit, q, p) for p, q in zip(even, odd, strict=True)]
-                     for even, odd in zip(words[::2], words[1::2], strict=True)]
-        return words[0]
+            pairs = kinds[0::2] * len(literals) + kinds[1::2]
+            present = np.zeros(len(literals) ** 2, dtype=bool)
+            present[pairs] = True
+            numbers = np.cumsum(present) - 1
+            literals = [self.mux(bit, literals[pair % len(literals)],
+                                 literals[pair // len(literals)])
+                        for pair in np.flatnonzero(present).tolist()]
+            kinds = numbers[pairs]
+        return literals[kinds[0]]
 
     def equal(self, a: Word, b: Word) -> int:
         """Literal that holds when two words of one width are equal."""
