@@ -160,8 +160,10 @@ class SharedMultiplesElement(Element):
         def chain(value: Value, tables: list[list[int]], selects: Value,
                   known: dict[int, Value]) -> Value:
             for index, table in enumerate(tables):
+                passed = Signal(shape, name=f"passed{table[0]}")
                 low, high = (multiple(n, known) for n in (table[0], table[-1]))
-                value = Mux(selects[index], (value & high) | (~value & low), value)
+                m.d.comb += passed.eq(value)
+                value = Mux(selects[index], (passed & high) | (~passed & low), passed)
             return value
 
         constant = first[0].replicate(shape.width)

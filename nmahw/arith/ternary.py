@@ -86,8 +86,9 @@ class TernaryElement(Element):
         x = Signal(activation.bits, reset_less=True)
         counts, inverted = (Signal(name=name, reset_less=True) for name in ("counts", "inverted"))
         psum = Signal(self.psum_o.shape(), reset_less=True)
-        m.d.sync += [x.eq(self.symbol), inverted.eq(self.weight[1]),
-                     counts.eq(self.weight[0] & ~self.symbol[-1])]
+        m.d.sync += [x.eq(self.symbol), inverted.eq(self.weight[1]), counts.eq(self.weight[0])]
+        with m.If(self.symbol[-1]):  # a flip-flop's own reset, no look-up table
+            m.d.sync += counts.eq(0)
         m.submodules.gated_add = adder = GatedAdd(
             self.psum_i.shape(), psum.shape(), psum.shape(), gate=True, negate=True)
         # Above the activation, inversion meets a copy of itself: the bits there are its sign's,
