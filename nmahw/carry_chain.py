@@ -18,7 +18,7 @@ _MODULE = re.compile(r"^module \S+\n.*?^end$", re.MULTILINE | re.DOTALL)
 _ROLE_WIRE = re.compile(rf'^ *attribute \\{ROLE} "(\w+)"\n(?: *attribute .*\n)*'
                         r" *wire (.*?)(\\\S+)$", re.MULTILINE)
 _WIDTH = re.compile(r"\bwidth (\d+)")
-_CELL = re.compile(r"^  cell .*?^  end$\n?", re.MULTILINE | re.DOTALL)
+_CELL = re.compile(r"(?:^  attribute [^\n]*\n)*^  cell .*?^  end\n", re.MULTILINE | re.DOTALL)
 _CONSTANT = re.compile(r"\d+'[01x]+")
 _OPTIONS = ("gate", "negate", "subtract", "carry")
 

@@ -10,6 +10,7 @@ from . import Device, Family, FlowOptions, count
 
 if TYPE_CHECKING:
     from ..boards import Pin
+    from ..carry_chain import CarryChain
 
 __all__ = ["Ice40"]
 
@@ -30,6 +31,31 @@ class Ice40(Family):
     )
     block_ram_bits = 4096
     hard_multipliers = frozenset({"SB_MAC16", "ICESTORM_DSP"})
+    cell_models = "+/ice40/cells_sim.v"
+
+    @classmethod
+    def carry_chain(cls, chain: "CarryChain") -> str | None:
+        # A carry takes its operands as they are, but the LUT of the sum has a fourth input, which
+        # can choose the augend instead: with the gate off, carries run that nobody looks at. To
+        # invert the addend takes a LUT per bit before the chain, and so does gating it.
+        if not chain.gate or chain.negate or chain.carry:
+            return None
+        if chain.subtract:
+            # Yosys puts the choice into the chain's LUTs.
+            inverted = f"{{{chain.bits}{{subtract}}}}"
+            return (f"  wire [{chain.bits}:0] sum = {{augend, 1'b1}} + "
+                    f"{{addend ^ {inverted}, subtract}};\n"
+                    f"  assign total = gate ? sum[{chain.bits}:1] : augend;\n")
+        cells = [f"  wire [{chain.bits}:0] carried;\n  assign carried[0] = 1'b0;\n"]
+        for bit in range(chain.bits):
+            operands = f".I1(augend[{bit}]), .I2(addend[{bit}])"
+            # I0 ? I1 ^ I2 ^ I3 : I1
+            cells.append(f"  SB_LUT4 #(.LUT_INIT(16'hC66C)) sum{bit} (.I0(gate), {operands}, "
+                         f".I3(carried[{bit}]), .O(total[{bit}]));\n")
+            if bit + 1 < chain.bits:
+                cells.append(f"  SB_CARRY carry{bit} (.I0(augend[{bit}]), .I1(addend[{bit}]), "
+                             f".CI(carried[{bit}]), .CO(carried[{bit + 1}]));\n")
+        return "".join(cells)
 
     @classmethod
     def map_commands(cls, device: Device, options: FlowOptions) -> list[str]:
