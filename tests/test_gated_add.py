@@ -2,6 +2,7 @@
 """Gated adders: against Python integers, and every family's cells proved equal to them."""
 
 import itertools
+import json
 import re
 
 import pytest
@@ -206,7 +207,12 @@ def test_the_mapped_netlist_is_the_design(family, tmp_path, tmp_path_factory):
                                       bench) for on in (True, False))
     assert with_cells.key != without.key
     (tmp_path / "gold.il").write_text(gold)
-    (tmp_path / "netlist.json").write_bytes(with_cells.path.read_bytes())
+    netlist = json.loads(with_cells.path.read_text())
+    for cell in netlist["modules"]["top"]["cells"].values():
+        # Nobody is a constant "x" to nextpnr, which Yosys does not take for an output.
+        cell["connections"] = {port: bits for port, bits in cell["connections"].items()
+                               if set(bits) != {"x"}}
+    (tmp_path / "netlist.json").write_text(json.dumps(netlist))
     run_yosys(comparison("gold.il", family, ["read_json netlist.json", "delete =A:blackbox"]),
               tmp_path)
 

@@ -67,7 +67,8 @@ class Ecp5(Family):
                     zip("ABCDS", halves[index + half][1:], strict=True)]
             if index:
                 pins.append(f".CIN(carried[{index // 2 - 1}])")
-            pins.append(f".COUT(carried[{index // 2}])")
+            if index + 2 < len(halves):
+                pins.append(f".COUT(carried[{index // 2}])")
             cells.append(f"  CCU2C #({', '.join(parameters)})\n"
                          f"    cell{index // 2} ({', '.join(pins)});\n")
         return f"  wire [{len(cells) - 1}:0] carried;\n" + "".join(cells)
