@@ -1,9 +1,26 @@
-"""Baseline: the device's hard multiplier."""
+"""Baselines: the device's hard multiplier, for one product or for the sum of two.
 
-from . import Element
+Of an 18 x 18 block's use for 8-bit operands much is wasted. Some devices can split it. Gowin's can,
+and synthesis does it: every 8-bit product takes a MULT9X9. Lattice's ECP5 can, into two MULT9X9D,
+but the open tools cannot: Yosys 0.70 does not know the cell (``Module `\\MULT9X9D' referenced in
+module `\\top' in cell `\\a' is not part of the design``), and nextpnr-ecp5 0.11 cannot place it
+(``cell type 'MULT9X9D' is unsupported``).
+
+Narrow operands can share a block without the device's help. With B = 2^k,
+
+    (x1 + B x2) (w2 + B w1) = x1 w2 + B (x1 w1 + x2 w2) + B^2 x2 w1
+
+so the sum of two products is the middle digit of one, as soon as k bits hold it. An 18-bit
+operand has room for that up to 5 x 5 bits (16 bits); at 6 x 6 it would need 19, at 8 x 8 25.
+"""
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
+
+from . import Element, Operand, RowUnit, range_shape
 from ._multiplier import MultiplierArithmetic, MultiplierElement
 
-__all__ = ["Dsp"]
+__all__ = ["Dsp", "DspPair"]
 
 
 class Dsp(MultiplierArithmetic):
@@ -24,3 +41,81 @@ class Dsp(MultiplierArithmetic):
         # Yosys 0.70 may pack one product register into two iCE40 blocks (its own as the product,
         # the one above's as the addend) and then drop half of the array: `keep` prevents it.
         return MultiplierElement(self, row, register_operands=True, keep_product=True)
+
+
+class DspPair(MultiplierArithmetic):
+    """One hard multiplier for two products."""
+
+    name = "dsp_pair"
+    summary = "x1 * w1 + x2 * w2 as the middle digit of one product in a hard multiplier"
+    source = "baseline; packing as in Xilinx WP487, for the sum of two products"
+    hard_multiplier = True
+    in_every_comparison = False
+    activation_bits = (2, 5)
+    weight_bits = (2, 5)
+    taps = 2
+
+    @property
+    def digit_bits(self) -> int:
+        """Bits of a digit: enough for the sum of two products, with its sign."""
+        return self.activation.bits + self.weight.bits + 1
+
+    @property
+    def centre(self) -> int:
+        """What signed activations are raised by, so that digits can stand side by side."""
+        return 1 << self.activation.bits - 1 if self.activation.signed else 0
+
+    @property
+    def latency_cycles(self) -> int:
+        return 4
+
+    def value_shape(self, rows: int) -> Shape:
+        highest = (1 << self.activation.bits) - 1
+        return range_shape(*(self.taps * rows * highest * w
+                             for w in (self.weight.low, self.weight.high)))
+
+    def step_offset(self, weights: np.ndarray, activation: Operand) -> np.ndarray:
+        return self.centre * weights.astype(np.int64).sum(axis=0)
+
+    def create(self, row: int = 0) -> Element:
+        return DspPairElement(self, row)
+
+    def create_row_unit(self) -> RowUnit:
+        return RaisingRowUnit(self)
+
+
+class RaisingRowUnit(RowUnit):
+    """Makes signed activations unsigned by inverting their top bit."""
+
+    def elaborate(self, platform):
+        m = Module()
+        arithmetic = self.arithmetic
+        centres = arithmetic.centre * (1 + (1 << arithmetic.activation.bits))
+        m.d.comb += self.symbol.eq(Mux(self.active, self.activations ^ centres, 0))
+        return m
+
+
+class DspPairElement(Element):
+    """``psum_o = psum_i + x1 w1 + x2 w2``: registers for operands, product and digit."""
+
+    def elaborate(self, platform):
+        m = Module()
+        arithmetic = self.arithmetic
+        x_bits, w_bits, bits = (arithmetic.activation.bits, arithmetic.weight.bits,
+                                arithmetic.digit_bits)
+        w1, w2 = (Signal(arithmetic.weight.shape, name=name) for name in ("w1", "w2"))
+        xs = Signal(bits + x_bits, reset_less=True)
+        ws = Signal(signed(bits + w_bits + 1), reset_less=True)
+        product = Signal(signed(2 * bits), reset_less=True, attrs={"keep": 1})
+        digit = Signal(signed(bits), reset_less=True)
+        m.d.comb += Cat(w1, w2).eq(self.weight)
+        m.d.sync += [
+            xs.eq(Cat(self.symbol[:x_bits], Const(0, bits - x_bits), self.symbol[x_bits:])),
+            ws.eq(w2 + (w1 << bits)),
+            # The digits above the middle one are not needed.
+            product.eq(xs * ws),
+            # The lowest digit is signed: where it is negative, it took one from the middle one.
+            digit.eq(product[bits:] + product[bits - 1]),
+        ]
+        self.add_to_psum(m, digit)
+        return m
