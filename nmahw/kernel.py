@@ -99,7 +99,7 @@ class Kernel:
     def begin_cycles(self) -> int:
         """From a slot's begin to that of row 0's loading; row r's is r cycles later."""
         arithmetic = self.arithmetic
-        return max(1, 1 + arithmetic.row_latency_cycles - arithmetic.load_latency_cycles)
+        return max(1, arithmetic.row_latency_cycles - arithmetic.load_latency_cycles)
 
     @property
     def idle_slots(self) -> int:
@@ -107,7 +107,7 @@ class Kernel:
         arithmetic = self.arithmetic
         # From the first symbol that says "not active" to the first loading cycle.
         late = (self.begin_cycles + 1 + arithmetic.load_latency_cycles
-                - 2 - arithmetic.row_latency_cycles)
+                - 1 - arithmetic.row_latency_cycles)
         return -(-(arithmetic.load_cycles + late) // self.phases)
 
     @property
@@ -116,8 +116,10 @@ class Kernel:
         arithmetic = self.arithmetic
         loading = (self.rows + self.begin_cycles + 1 + arithmetic.load_latency_cycles
                    + arithmetic.load_cycles)
-        shifting = self.columns + self.groups + 2
-        return max(self.idle_slots, -(-max(loading, shifting) // self.phases))
+        shifting = self.columns + self.groups + 3
+        # Codes are copied for a load of a cycle, or stay in their places until a longer one ends.
+        cycles = max(loading, shifting) if arithmetic.load_cycles == 1 else loading + shifting
+        return max(self.idle_slots, -(-cycles // self.phases))
 
     @property
     def round_slots(self) -> int:
@@ -216,7 +218,7 @@ class Kernel:
     def psum_cycles(self) -> int:
         """From a slot's begin to its first psum below column group 0."""
         arithmetic = self.arithmetic
-        return (1 + self.rows + arithmetic.row_latency_cycles + arithmetic.latency_cycles)
+        return (self.rows + arithmetic.row_latency_cycles + arithmetic.latency_cycles)
 
     def create(self):
         """The kernel as an Amaranth component."""

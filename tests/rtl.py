@@ -47,9 +47,11 @@ def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int
             offset = arithmetic.step_offset(np.array([[w]], dtype=np.int64),
                                             arithmetic.activation)
             offsets.append(int(offset[0]))
-        weights[index, index % arithmetic.taps] = w
-        used[index, index % arithmetic.taps] = True
-        activations[index, index % arithmetic.taps] = x
+        # Loading takes long: a weight that is held stays at its tap.
+        tap = (w if arithmetic.holds_weights else index) % arithmetic.taps
+        weights[index, tap] = w
+        used[index, tap] = True
+        activations[index, tap] = x
     codes = [int(c) for c in arithmetic.encode_weights(weights, used)]
     mask = (1 << arithmetic.activation.bits) - 1
     words = [sum((int(x) & mask) << (tap * arithmetic.activation.bits)
@@ -57,24 +59,28 @@ def step_results(arithmetic: Arithmetic, pairs: list[tuple[int, int]], psum: int
     results = []
 
     async def held_bench(ctx):
-        # One pair after the other: load, then the step.
+        # One pair after the other, weight by weight: load, then the step.
         to_load = arithmetic.load_latency_cycles
-        for index, word in enumerate(words):
+        results.extend([0] * len(pairs))
+        loaded = None
+        for index in sorted(range(len(pairs)), key=codes.__getitem__):
             ctx.set(load_unit.code, codes[index])
-            for cycle in range(arithmetic.load_cycles + to_load):
+            again = codes[index] != loaded
+            loaded = codes[index]
+            for cycle in range((arithmetic.load_cycles + to_load) * again):
                 ctx.set(load_unit.step, min(cycle, arithmetic.load_cycles - 1))
                 ctx.set(element.load, cycle >= to_load)
                 ctx.set(element.load_step, max(cycle - to_load, 0))
                 await ctx.tick()
             ctx.set(element.load, 0)
-            ctx.set(row_unit.activations, word)
+            ctx.set(row_unit.activations, words[index])
             ctx.set(row_unit.active, pairs[index][1] is not None)
             for cycle in range(phases + to_value):
                 ctx.set(row_unit.phase, max(phases - 1 - cycle, 0))
                 ctx.set(column_unit.first, cycle == to_psum)
                 ctx.set(column_unit.last, cycle == to_psum + phases - 1)
                 if cycle == to_value + phases - 1:
-                    results.append(ctx.get(column_unit.value) - offsets[index])
+                    results[index] = ctx.get(column_unit.value) - offsets[index]
                 await ctx.tick()
 
     async def bench(ctx):

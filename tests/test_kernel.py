@@ -86,7 +86,7 @@ def some_blocks(kernel: Kernel, taps: list[int], seed: int = 1):
 
 def small(name: str, rows: int, columns: int, operands) -> Kernel:
     """The kernel with the fewest positions that let the rows load in turn."""
-    for positions in (16, 32, 64, 128, 256):
+    for positions in (16, 32, 64, 128, 256, 512, 1024):
         try:
             return Kernel.of(name, rows, columns, *operands, positions=positions)
         except UsageError:

@@ -11,8 +11,8 @@ bits as the address and the fifth as the sign, 16 entries serve five weights. Wh
 constant of the weights, ``sum w (2^planes - 1) / 2`` (``-1/2`` where the first plane is a sign).
 
 An entry is ``t = floor(V/2)``; V is odd for all entries or for none, so the missing half
-``p/2`` is a constant too, and ``-t - p/2`` is ``~t + (1 - p) + p/2``: negation is an exclusive or and
-a carry, which carry chains have for nothing. Both constants go into `step_offset`.
+``p/2`` is a constant too, and ``-t - p/2`` is ``~t + (1 - p) + p/2``: negation is an exclusive or
+and a carry, which carry chains have for nothing. Both constants go into `step_offset`.
 """
 
 from functools import cached_property
@@ -24,6 +24,7 @@ from amaranth.lib.memory import Memory
 
 from ..gateware.gated_add import GatedAdd
 from . import Arithmetic, Element, LoadUnit, Operand, RowUnit, range_shape
+from ._gray_code import GrayCodeSums
 from .bit_serial import ShiftAccumulateColumnUnit
 
 __all__ = ["Distributed"]
@@ -81,7 +82,7 @@ class Distributed(Arithmetic):
 
     @property
     def load_latency_cycles(self) -> int:
-        return 2
+        return GrayCodeSums.LATENCY_CYCLES
 
     def phases(self, activation: Operand) -> int:
         return activation.bits
@@ -137,7 +138,7 @@ class Distributed(Arithmetic):
         return OffsetBinaryRowUnit(self)
 
     def create_load_unit(self) -> LoadUnit:
-        return GrayCodeLoadUnit(self)
+        return SubsetSumLoadUnit(self)
 
     def create_column_unit(self, rows: int) -> ShiftAccumulateColumnUnit:
         return ShiftAccumulateColumnUnit(self, rows)
@@ -194,36 +195,21 @@ class OffsetBinaryRowUnit(RowUnit):
         return m
 
 
-class GrayCodeLoadUnit(LoadUnit):
-    """All entries in Gray-code order: each differs from the one before by one weight."""
+class SubsetSumLoadUnit(LoadUnit):
+    """Entries in Gray-code order; the first one comes with the weights."""
 
     def elaborate(self, platform):
         m = Module()
         arithmetic = self.arithmetic
-        count = arithmetic.address_bits
-        weights = [Signal(arithmetic.weight.shape, name=f"weight{k}") for k in range(count)]
         first = Signal(arithmetic.load_shape)
-        m.d.comb += Cat(*weights, first).eq(self.code)
-        # Step i flips the address bit that i has its lowest 1 in; up if the next bit is 0.
-        chosen = Signal(arithmetic.weight.shape)
-        down = Signal()
-        for k in reversed(range(count)):
-            with m.If(self.step[k]):
-                m.d.comb += [chosen.eq(weights[k]), down.eq(self.step.bit_select(k + 1, 1))]
-        # First a register, then the sum: nothing is kept of the last row's entries.
-        change = Signal(arithmetic.entry_shape, reset_less=True)
-        carry, keep = Signal(reset_less=True), Signal(reset_less=True)
-        entry = Signal(arithmetic.load_shape, reset_less=True)
-        even = Signal(reset_less=True)
-        m.submodules.gated_add = adder = GatedAdd(
-            change.shape(), entry.entry.shape(), entry.entry.shape(), gate=True, carry=True)
-        with m.If(self.step == 0):
-            m.d.sync += [change.eq(first.entry), carry.eq(0)]
-        with m.Else():
-            m.d.sync += [change.eq(chosen ^ down.replicate(len(chosen)).as_signed()),
-                         carry.eq(down)]
-        m.d.comb += [adder.augend.eq(change), adder.addend.eq(entry.entry),
-                     adder.gate.eq(keep), adder.carry.eq(carry), self.data.eq(entry)]
-        m.d.sync += [keep.eq(self.step != 0), even.eq(first.even),
-                     entry.entry.eq(adder.total), entry.even.eq(even)]
+        m.submodules.sums = sums = GrayCodeSums(
+            arithmetic.weight.shape, arithmetic.address_bits, arithmetic.entry_shape)
+        m.d.comb += [Cat(*sums.weights, first).eq(self.code), sums.first.eq(first.entry),
+                     sums.step.eq(self.step), self.data.entry.eq(sums.entry)]
+        even = first.even
+        for stage in range(sums.LATENCY_CYCLES):
+            kept = Signal(name=f"even{stage}", reset_less=True)
+            m.d.sync += kept.eq(even)
+            even = kept
+        m.d.comb += self.data.even.eq(even)
         return m

@@ -81,34 +81,35 @@ class MatrixKernel(wiring.Component):
         active = Signal(rows)  # rows that take part in the slot that begins
         tags, position = Signal(SlotTags), Signal(self._position)
         turn = Signal(rows)  # which row is being loaded
-        self._control(m, strobe, active, tags, position, loader, turn)
+        going = Signal()
+        self._control(m, strobe, active, going, tags, position, loader, turn)
         for row in range(rows):
             m.d.comb += array.loads[row].eq(loader.load & turn[row])
         m.d.comb += array.load_step.eq(loader.step)
         for column in range(kernel.columns):
             m.d.comb += array.load_data[column].eq(loader.data[column])
-        self._feed(m, strobe, phase, active, tags.valid, array)
+        self._feed(m, strobe, phase, active, going, array)
         self._accumulate(m, strobe, tags, position, array)
         return m
 
-    def _control(self, m, strobe, active, tags, position, loader, turn) -> None:
+    def _control(self, m, strobe, active, going, tags, position, loader, turn) -> None:
         """Which rows compute, which one loads, and the tags of the slot that begins."""
         kernel = self.kernel
         rows = kernel.rows
         # Codes of the next row in their places?
         shifted = Signal(range(kernel.columns + 1))
         codes_ready = Signal()
-        hold = Signal(range(kernel.groups + 2))
+        claimed = Signal()
         take = Signal()
         m.d.comb += [
             loader.code.eq(self.weights.payload), loader.take.eq(take),
-            self.weights.ready.eq(~codes_ready & (hold == 0)),
+            self.weights.ready.eq(~codes_ready & ~claimed),
             loader.shift.eq(self.weights.ready & self.weights.valid),
         ]
         with m.If(loader.shift):
             m.d.sync += [shifted.eq(shifted + 1), codes_ready.eq(shifted == kernel.columns - 1)]
-        with m.If(hold != 0):
-            m.d.sync += hold.eq(hold - 1)
+        with m.If(loader.free):
+            m.d.sync += claimed.eq(0)
 
         running, flushing, pending = Signal(), Signal(), Signal()
         computing = Signal(rows)  # `active`, but for the row whose turn to load it is
@@ -118,12 +119,11 @@ class MatrixKernel(wiring.Component):
         idle_left = Signal(range(kernel.idle_slots + 1))
         following = Signal(rows, init=1, name="next_row")  # one-hot; 0: all had their turn
         left = Signal(9, name="rounds_left")
-        visit, last_round, go = Signal(), Signal(), Signal()
+        visit, last_round, go = Signal(), Signal(), going
         m.d.comb += [
             visit.eq((wait == 0) & (following != 0)), last_round.eq(left == 0),
             go.eq(strobe & running & self.activations.valid
                   & (~visit | last_round | codes_ready)),
-            self.activations.ready.eq(strobe & running & (~visit | last_round | codes_ready)),
             self.idle.eq(~running & ~flushing & ~pending),
         ]
         # Loading begins when the first symbol that says so reaches the row: row r, r cycles later.
@@ -161,7 +161,7 @@ class MatrixKernel(wiring.Component):
                 if kernel.idle_slots == 1:
                     m.d.sync += computing.eq(active | Mux(last_round, 0, following))
                 with m.If(~last_round):
-                    m.d.sync += [codes_ready.eq(0), shifted.eq(0), hold.eq(kernel.groups + 1)]
+                    m.d.sync += [codes_ready.eq(0), shifted.eq(0), claimed.eq(1)]
                 with m.If(last_round & following[-1]):
                     m.d.sync += [running.eq(0), pending.eq(1)]
             with m.If(slot == kernel.round_slots - 1):
@@ -180,22 +180,31 @@ class MatrixKernel(wiring.Component):
                 m.d.sync += flushing.eq(1)
 
     def _feed(self, m, strobe, phase, active, valid, array) -> None:
-        """Skew: row r sees a slot r cycles after row 0, held for all its phases."""
+        """Skew: row r sees a slot r cycles after row 0, held for all its phases.
+
+        The word is taken at the end of its slot: as many rows as a slot has phases find it at the
+        stream; later ones keep it for as many slots as go by until their turn.
+        """
         kernel, arithmetic = self.kernel, self.kernel.arithmetic
         phases = kernel.phases
         width = arithmetic.taps * arithmetic.activation.bits
-        word_strobe = strobe
-        row_strobe = delayed(m, strobe, 1, "word_strobe")
-        row_phase = delayed(m, phase, 2, "phase")
+        begun, end = Signal(), Signal()
+        if phases > 1:
+            m.d.sync += begun.eq(Mux(strobe, valid, begun))
+            m.d.comb += [end.eq(phase == 0), self.activations.ready.eq(begun & end)]
+        else:
+            m.d.comb += [end.eq(1), self.activations.ready.eq(valid)]
+        row_strobe, row_phase = strobe, delayed(m, phase, 1, "phase")
         for row in range(kernel.rows):
             if row:
                 row_strobe = delayed(m, row_strobe, 1, f"strobe_row{row}") if phases > 1 else 1
                 row_phase = delayed(m, row_phase, 1, f"phase_row{row}")
-            word = Cat(self.activations.payload[row * width:(row + 1) * width],
-                       active[row] & valid)
-            # As many slots as go by until the row's turn, then the rest of a slot.
-            for stage in range(1 + row // phases):
-                word = self._captured(m, word, word_strobe, f"word{row}_{stage}")
+            takes_part = active[row] & valid
+            if row and phases > 1:
+                takes_part = self._captured(m, takes_part, strobe, f"takes_part{row}")
+            word = Cat(self.activations.payload[row * width:(row + 1) * width], takes_part)
+            for stage in range(row // phases):
+                word = self._captured(m, word, end, f"word{row}_{stage}")
             word = self._captured(m, word, row_strobe, f"word{row}")
             m.submodules[f"row_unit{row}"] = unit = arithmetic.create_row_unit()
             m.d.comb += [unit.activations.eq(word[:width]), unit.active.eq(word[width]),

@@ -14,18 +14,21 @@ class WeightLoader(wiring.Component):
     """Weight codes, one an element, to what the columns load.
 
     A row's codes come one after the other, the last column's first, and shift from column to
-    column. When all are in their places, `take` copies them for the load units, and the next
-    row's may follow, as soon as the last group has its copy.
+    column. If loading takes a single cycle, `take` copies them once all are in their places, and
+    the next row's may follow; load units that take longer read them where they are, and the next
+    row's follow then.
 
     Attributes
     ----------
     code, shift : In
         A code, and whether it is taken.
     take : In
-        Pulse: the codes are copied, group by group.
+        Pulse: the codes are complete.
     begin : In
-        Pulse, after `take` and before the next one: the copies are loaded in the `load_cycles`
-        that follow.
+        Pulse, after `take` and before the next one: they are loaded in the `load_cycles` that
+        follow.
+    free : Out
+        Pulse: codes may be shifted again.
     load, step : Out
         For the array: a row is loading, in which cycle; `lead_cycles` after `begin`.
     data : Out
@@ -36,7 +39,7 @@ class WeightLoader(wiring.Component):
         self.arithmetic, self.columns, self.hop = arithmetic, columns, hop
         super().__init__({
             "code": In(unsigned(arithmetic.weight_code_bits)), "shift": In(1),
-            "take": In(1), "begin": In(1),
+            "take": In(1), "begin": In(1), "free": Out(1),
             "load": Out(1), "step": Out(range(max(arithmetic.load_cycles, 2))),
             "data": Out(arithmetic.load_shape).array(columns),
         })
@@ -52,27 +55,33 @@ class WeightLoader(wiring.Component):
         cycles = arithmetic.load_cycles
         step = Signal(range(max(cycles, 2)))
         busy = Signal()
+        done = Signal()
         with m.If(self.begin):
             m.d.sync += [busy.eq(1), step.eq(0)]
         with m.Elif(busy):
             m.d.sync += step.eq(step + 1)
             with m.If(step == cycles - 1):
+                m.d.comb += done.eq(1)
                 m.d.sync += busy.eq(0)
         latency = arithmetic.load_latency_cycles
         m.d.comb += [self.load.eq(delayed(m, busy, latency, "load", reset=True)),
                      self.step.eq(delayed(m, step, latency, "step"))]
         take, code = self.take, self.code
+        copies = cycles == 1
+        groups = -(-self.columns // self.hop)
+        m.d.comb += self.free.eq(delayed(m, take if copies else done, groups, "free", reset=True))
         for column in range(self.columns):
             if column and column % self.hop == 0:
                 take = delayed(m, take, 1, f"take_column{column}", reset=True)
                 step = delayed(m, step, 1, f"step_column{column}")
             shifted = Signal(arithmetic.weight_code_bits, name=f"code{column}", reset_less=True)
-            kept = Signal.like(shifted, name=f"kept{column}", reset_less=True)
             with m.If(self.shift):
                 m.d.sync += shifted.eq(code)
-            with m.If(take):
-                m.d.sync += kept.eq(shifted)
-            code = shifted
+            code = kept = shifted
+            if copies:
+                kept = Signal.like(shifted, name=f"kept{column}", reset_less=True)
+                with m.If(take):
+                    m.d.sync += kept.eq(shifted)
             m.submodules[f"load_unit{column}"] = unit = arithmetic.create_load_unit()
             m.d.comb += [unit.code.eq(kept), unit.step.eq(step), self.data[column].eq(unit.data)]
         return m
