@@ -33,6 +33,8 @@ __all__ = ["Stage", "Signal", "split_stages", "quantise_input", "quantise_stage"
 
 _BATCH = 128
 _MAX_SHIFT = 40
+#: Width of weights that share the scale of activations.
+_SHARED_BITS = 16
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,44 @@ def _choose_weights(matrix: FloatConv2d | FloatDense, moments: Moments, bits: in
     return round_weights(target * 2.0**exponent, moments, limit), exponent
 
 
+def _multiplied(matrix: FloatConv2d | FloatDense, signal: Signal, weight_bits: int
+                ) -> tuple[np.ndarray, np.ndarray, float]:
+    """Integer weights (K, N) and bias, and the scale of the sums, for products."""
+    moments = _moments(matrix, signal)
+    weights, exponent = _choose_weights(matrix, moments, weight_bits)
+    scale = signal.scale * 2.0**-exponent
+    # A constant output error, whatever its cause, is the bias's to correct.
+    mean_error = (moments.mean_real @ matrix.matrix
+                  - moments.mean_quantised @ weights * 2.0**-exponent)
+    return weights, np.rint((matrix.bias + mean_error * signal.scale) / scale), scale
+
+
+def _on_one_scale(matrix: FloatConv2d | FloatDense, signal: Signal
+                  ) -> tuple[np.ndarray, np.ndarray, float]:
+    """The same where weights have the scale of the activations, and so have the sums.
+
+    There is nothing to choose: weights are rounded to steps of the activation's code. Those far
+    past its range may need more bits than the activation, up to `_SHARED_BITS`.
+    """
+    limit = 2**(_SHARED_BITS - 1) - 1
+    weights = np.rint(matrix.matrix.astype(np.float64) / signal.scale)
+    if np.abs(weights).max() > limit:
+        raise ModelError(f"{matrix.name} {matrix.label}: weights must be at most {limit} steps of "
+                         f"the activations' code, whose scale they share, not "
+                         f"{np.abs(weights).max():.3g}; give the activations fewer bits")
+    error, count = np.zeros(weights.shape[1]), 0
+    for i in range(0, len(signal.codes), _BATCH):
+        real = matrix.operation.real_sums(
+            matrix.columns(signal.real[i:i + _BATCH]) / np.float32(signal.scale),
+            matrix.matrix / np.float32(signal.scale))
+        codes = matrix.operation.real_sums(matrix.columns(signal.codes[i:i + _BATCH]),
+                                           weights.astype(np.float32))
+        error += (real - codes).sum(axis=0, dtype=np.float64)
+        count += len(real)
+    bias = np.rint(matrix.bias / signal.scale + error / count)
+    return weights.astype(np.int64), bias, signal.scale
+
+
 def quantise_stage(stage: Stage, signal: Signal, weight_bits: int, out_bits: int) -> Signal:
     """The signal behind one stage, with the chosen integer layers added.
 
@@ -194,19 +234,14 @@ def quantise_stage(stage: Stage, signal: Signal, weight_bits: int, out_bits: int
     signal : Signal
         At the stage's input.
     weight_bits : int
-        Width of the signed weights.
+        Width of the signed weights; not used where they share the activations' scale.
     out_bits : int
         Width of the codes the stage gives (unsigned behind a ReLU); unused in a last stage
         that has no pooling.
     """
     matrix = stage.matrix
-    moments = _moments(matrix, signal)
-    weights, exponent = _choose_weights(matrix, moments, weight_bits)
-    scale = signal.scale * 2.0**-exponent
-    # A constant output error, whatever its cause, is the bias's to correct.
-    mean_error = (moments.mean_real @ matrix.matrix
-                  - moments.mean_quantised @ weights * 2.0**-exponent)
-    bias = np.rint((matrix.bias + mean_error * signal.scale) / scale)
+    weights, bias, scale = (_on_one_scale(matrix, signal) if matrix.operation.shared_scale
+                            else _multiplied(matrix, signal, weight_bits))
     if np.abs(bias).max() >= 2**52:
         raise ModelError(f"{matrix.name} {matrix.label}: bias must be less than 2^52 steps of "
                          f"the accumulator, not {np.abs(bias).max():.3g}: its weights are too "

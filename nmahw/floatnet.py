@@ -24,6 +24,7 @@ from .layers.flatten import Flatten
 from .layers.max_pool import MaxPool
 from .layers.relu import ReLU
 from .network import Network
+from .operations import Operation, operation
 from .tensor import TensorFormat
 
 __all__ = ["FloatNetwork", "FloatLayer", "FloatConv2d", "FloatDense", "FloatReLU",
@@ -73,7 +74,7 @@ class FloatLayer(ABC):
 
 @dataclass(frozen=True, eq=False)
 class _MatrixLayer(FloatLayer):
-    """A sum of products with weights, plus a bias per output channel."""
+    """A sum of an operation (a product, say) with weights, plus a bias per output channel."""
 
     weights: np.ndarray
     bias: np.ndarray
@@ -87,6 +88,7 @@ class _MatrixLayer(FloatLayer):
         object.__setattr__(self, "weights", check_finite(
             self.weights, f"{self.name}{label} weights", self._axes))
         object.__setattr__(self, "bias", check_finite(self.bias, f"{self.name}{label} bias", 1))
+        object.__setattr__(self, "operation", operation(self.operation))
         if self.bias.size != self.weights.shape[0]:
             raise ModelError(f"{self.name}{label} bias must have {self.weights.shape[0]} values, "
                              f"one per output channel of the weights, not {self.bias.size}")
@@ -102,7 +104,7 @@ class _MatrixLayer(FloatLayer):
 
     @abstractmethod
     def columns(self, x: np.ndarray) -> np.ndarray:
-        """Operands of every sum of products: (sums, K) for a batch `x` (im2col)."""
+        """Operands of every sum: (sums, K) for a batch `x` (im2col)."""
 
     @property
     def matrix(self) -> np.ndarray:
@@ -114,9 +116,9 @@ class _MatrixLayer(FloatLayer):
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         shape = self.output_shape(x.shape[1:])
-        product = self.columns(x) @ self.matrix + self.bias
-        product = product.reshape(len(x), *shape[1:], shape[0])
-        return np.ascontiguousarray(np.moveaxis(product, -1, 1))
+        sums = self.operation.real_sums(self.columns(x), self.matrix) + self.bias
+        sums = sums.reshape(len(x), *shape[1:], shape[0])
+        return np.ascontiguousarray(np.moveaxis(sums, -1, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +132,7 @@ class FloatConv2d(_MatrixLayer):
     label : str
         Name in messages.
     stride, padding : int
+    operation : Operation or its name
         As in `nmahw.layers.conv2d.Conv2d`.
     """
 
@@ -138,6 +141,7 @@ class FloatConv2d(_MatrixLayer):
 
     stride: int = 1
     padding: int = 0
+    operation: Operation | str = "product"
 
     def __post_init__(self):
         super().__post_init__()
@@ -148,7 +152,7 @@ class FloatConv2d(_MatrixLayer):
         return self.with_weights(np.ones(self.weights.shape, np.int64))
 
     def with_weights(self, weights: np.ndarray) -> Conv2d:
-        return Conv2d(weights, self.stride, self.padding)
+        return Conv2d(weights, self.stride, self.padding, self.operation)
 
     def columns(self, x: np.ndarray) -> np.ndarray:
         pad = self.padding
@@ -168,17 +172,21 @@ class FloatDense(_MatrixLayer):
     bias : float array (out_features,)
     label : str
         Name in messages.
+    operation : Operation or its name
+        As in `nmahw.layers.dense.Dense`.
     """
 
     name: ClassVar[str] = "dense"
     _axes: ClassVar[int] = 2
+
+    operation: Operation | str = "product"
 
     @cached_property
     def integer_layer(self) -> Dense:
         return self.with_weights(np.ones(self.weights.shape, np.int64))
 
     def with_weights(self, weights: np.ndarray) -> Dense:
-        return Dense(weights)
+        return Dense(weights, self.operation)
 
     def columns(self, x: np.ndarray) -> np.ndarray:
         return x.astype(np.float32, copy=False)

@@ -1,7 +1,8 @@
 """Post-training quantisation: a float network and calibration images to an integer `Network`.
 
 Symmetric, per tensor, with power-of-two ratios between all scales: the integer network holds
-weights, biases and shifts, nothing else. `nmahw.calibration` chooses scales layer by layer;
+weights, biases and shifts, nothing else. Where the operation compares weights with activations
+(AdderNet's L1 distance), both are on one scale. `nmahw.calibration` chooses scales layer by layer;
 `nmahw.rounding` chooses integers.
 """
 
@@ -35,7 +36,8 @@ def quantise(network: FloatNetwork, images: np.ndarray,
         of the *training* set. Nothing is random: the result is the same wherever floating-point
         matrix products round alike.
     weight_bits : int or sequence of int
-        Width of the signed weights, 2..16; one for all or one per layer with weights.
+        Width of the signed weights, 2..16; one for all or one per layer with weights. Weights
+        that share the activations' scale get as many bits as that takes, up to 16.
     activation_bits : int or sequence of int
         Width of what enters each layer with weights, 2..16 (unsigned behind a ReLU).
     title : str, optional

@@ -382,7 +382,7 @@ BAD_ARCHITECTURES = {
     "": "at least one step, not none",
     "conv2d:conv1, rulu": "kind must be one of conv2d, dense, .*, not 'rulu'",
     "conv2d:conv1 padding": r"step must be KIND\[:SUBJECT\] .*, not 'conv2d:conv1 padding'",
-    "conv2d:conv1 pad=1": "options must be among stride, padding, not 'pad'",
+    "conv2d:conv1 pad=1": "options must be among stride, padding, operation, not 'pad'",
     "conv2d:conv1 padding=x": "'x' must be an integer",
     "conv2d:conv1 padding=7": "conv2d padding must be an integer of 0..2, not 7",
     "conv2d": "must have a layer name after a colon",

@@ -31,7 +31,7 @@ class L1(Arithmetic):
 
     @property
     def symbol_shape(self) -> Shape:
-        """u, then whether the row is active."""
+        """u, then whether the row is idle."""
         return unsigned(self.activation.bits + 1)
 
     @property
@@ -93,21 +93,21 @@ class L1Element(Element):
         m.d.comb += total.eq(Cat(1, self.symbol[:bits]) + Cat(1, self.weight[:bits], 1))
         m.d.sync += [difference.eq(total[1:]), counts.eq(self.weight[bits])]
         # The register's synchronous reset, where an AND would take a look-up table.
-        with m.If(~self.symbol[bits]):
+        with m.If(self.symbol[bits]):
             m.d.sync += counts.eq(0)
         self.add_to_psum(m, difference.as_signed(), gate=counts, subtract=difference[bits])
         return m
 
 
 class L1RowUnit(RowUnit):
-    """Activations as offsets from the smallest one, and whether they count."""
+    """Activations as offsets from the smallest one, and whether the row is idle."""
 
     def elaborate(self, platform):
         m = Module()
         operand = self.arithmetic.activation
         # Two's complement to offset: the sign bit the other way round.
         offset = self.activations ^ (-operand.low)
-        m.d.comb += self.symbol.eq(Cat(offset[:operand.bits], self.active))
+        m.d.comb += self.symbol.eq(Cat(offset[:operand.bits], ~self.active))
         return m
 
 

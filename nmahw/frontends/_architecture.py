@@ -60,14 +60,15 @@ class _Reader:
                              + (f" (did you mean {near[0]!r}?)" if near else ""))
         return self.arrays[key]
 
-    def matrix(self, make: Callable, label: str, axes: int, **geometry: int) -> FloatLayer:
+    def matrix(self, make: Callable, label: str, axes: int, **options: int | str
+               ) -> FloatLayer:
         weights = self.array(label, "weight")
         if weights.ndim != axes:
             raise ModelError(f"{make.name} {label} weights must have {axes} axes, not shape "
                              f"{weights.shape}")
         bias_key = self.key(label, "bias")
         bias = np.zeros(weights.shape[0]) if bias_key is None else self.arrays[bias_key]
-        return make(weights, bias, label, **geometry)
+        return make(weights, bias, label, **options)
 
     def batch_norm(self, label: str, eps: float) -> Affine:
         mean = self.array(label, "running_mean")
@@ -77,7 +78,7 @@ class _Reader:
         return batch_norm(label, weight, bias, mean, self.array(label, "running_var"), eps)
 
 
-def _number(part: str, text: str, kind: type) -> int | float:
+def _number(part: str, text: str, kind: type) -> int | float | str:
     try:
         return kind(text)
     except ValueError:
@@ -87,8 +88,8 @@ def _number(part: str, text: str, kind: type) -> int | float:
 
 # What each kind takes: whether a subject, which options (with their type).
 _KINDS = {
-    "conv2d": ("a layer name", {"stride": int, "padding": int}),
-    "dense": ("a layer name", {}),
+    "conv2d": ("a layer name", {"stride": int, "padding": int, "operation": str}),
+    "dense": ("a layer name", {"operation": str}),
     "batch_norm": ("a layer name", {"eps": float}),
     "relu": (None, {}),
     "flatten": (None, {}),
@@ -121,7 +122,7 @@ def build_layers(text: str, arrays: Mapping[str, np.ndarray], input_shape: tuple
         if kind == "conv2d":
             layers.append(reader.matrix(FloatConv2d, subject, 4, **given))
         elif kind == "dense":
-            layers.append(reader.matrix(FloatDense, subject, 2))
+            layers.append(reader.matrix(FloatDense, subject, 2, **given))
         elif kind == "batch_norm":
             layers.append(reader.batch_norm(subject, given.get("eps", 1e-5)))
         elif wants is None:

@@ -2,7 +2,8 @@
 
 An affine step right behind a layer with weights goes back into it. Any other goes forward,
 through flatten and average-pool (and max-pool where no scale is negative), into the next layer
-with weights; a shift cannot enter a padded convolution, whose zeros are not shifted.
+with weights; a shift cannot enter a padded convolution, whose zeros are not shifted. Layers of
+another operation than the product can take shifts, but no scale.
 """
 
 from collections.abc import Sequence
@@ -118,9 +119,22 @@ def fold(steps: Sequence[FloatLayer | Affine], input_shape: tuple[int, ...]
 
 
 def _backward(layer: FloatConv2d | FloatDense, affine: Affine) -> FloatConv2d | FloatDense:
+    if _takes_shifts_only(layer, affine):
+        return replace(layer, bias=layer.bias + affine.shift)
     scale = affine.scale.reshape((-1,) + (1,) * (layer.weights.ndim - 1))
     return replace(layer, weights=layer.weights * scale,
                    bias=layer.bias * affine.scale + affine.shift)
+
+
+def _takes_shifts_only(layer: FloatConv2d | FloatDense, affine: Affine) -> bool:
+    """Whether the layer's operation is a function of the difference of activation and weight."""
+    if layer.operation.name == "product":
+        return False
+    if not layer.operation.shared_scale or np.any(affine.scale != 1):
+        raise ModelError(f"{affine.label} must not scale what goes into or comes from a layer of "
+                         f"the operation {layer.operation} ({layer.label}), because its weights "
+                         f"cannot take a scale")
+    return True
 
 
 def _forward(layer: FloatLayer, affine: Affine, shape: tuple[int, ...]
@@ -143,6 +157,8 @@ def _forward(layer: FloatLayer, affine: Affine, shape: tuple[int, ...]
                          f"into it, but {layer.name} follows it")
     per_input = (1, -1) + (1,) * (layer.weights.ndim - 2)
     weights = layer.weights.astype(np.float64)
+    if _takes_shifts_only(layer, affine):
+        return replace(layer, weights=weights - affine.shift.reshape(per_input)), None
     shifts = (weights * affine.shift.reshape(per_input)).reshape(len(weights), -1).sum(axis=1)
     return replace(layer, weights=weights * affine.scale.reshape(per_input),
                    bias=layer.bias + shifts), None

@@ -16,6 +16,8 @@ Entries
     ======================================== ==================================================
     ``conv2d:NAME [stride=1] [padding=0]``   convolution, weights (out, in, height, width)
     ``dense:NAME``                           fully connected, weights (out, in)
+    ``... operation=NAME``                   what a convolution or dense layer sums: ``product``,
+                                             or ``l1`` (AdderNet's ``-|x - w|``)
     ``batch_norm:NAME [eps=1e-5]``           batch norm in inference, folded into its neighbour
     ``relu``, ``flatten``
     ``max_pool:SIZE [stride=SIZE]``

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..errors import ModelError
 from ..registry import Registry
 from ..tensor import TensorFormat
 
@@ -25,6 +26,8 @@ class Operation(ABC):
     name: ClassVar[str]
     #: One line for listings.
     summary: ClassVar[str]
+    #: Whether activations and weights must be on one scale, which is then that of the sums.
+    shared_scale: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -50,6 +53,16 @@ class Operation(ABC):
             result[start:start + rows] = self.apply(
                 part[:, :, None], weights[None].astype(np.int64)).sum(axis=1)
         return result.reshape(*x.shape[:-1], weights.shape[1])
+
+    def real_sums(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The same sums of real numbers, for float networks: float arrays (M, K) and (K, N).
+
+        Raises
+        ------
+        ModelError
+            The operation is not one of real numbers.
+        """
+        raise ModelError(f"a float network's operation must be one of real numbers, not {self}")
 
     def contributions(self, weights: np.ndarray, x_format: TensorFormat) \
             -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,14 @@ class L1(Operation):
 
     name = "l1"
     summary = "-|x - w| (AdderNet)"
+    shared_scale = True
 
     def apply(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         return -np.abs(np.asarray(x, dtype=np.int64) - np.asarray(w, dtype=np.int64))
+
+    def real_sums(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        # One input at a time: an array of all differences would not fit the cache.
+        total = np.zeros((len(x), weights.shape[1]), dtype=np.result_type(x, weights))
+        for column, row in zip(x.T, weights, strict=True):
+            total -= np.abs(column[:, None] - row)
+        return total

@@ -39,6 +39,9 @@ class Product(Operation):
         product = x.astype(real, copy=False) @ weights.astype(real)
         return product.astype(smallest_int(bound))
 
+    def real_sums(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return x @ weights
+
     def sum_range(self, weights: np.ndarray, x_format: TensorFormat) -> tuple[int, int]:
         low, high = min(x_format.low, 0), max(x_format.high, 0)
         positive = [int(v) for v in np.where(weights > 0, weights, 0).sum(axis=0)]
