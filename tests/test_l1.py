@@ -120,6 +120,8 @@ def test_beside_passes_of_products():
 
 
 def float_network(signed: bool) -> FloatNetwork:
+    rng = np.random.default_rng(5)
+
     def weights(*shape):
         return rng.normal(0.4, 0.6, shape)
     layers = (
@@ -131,22 +133,21 @@ def float_network(signed: bool) -> FloatNetwork:
 
 
 @pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("bits, tolerance", [(8, 0.03), (6, 0.12)])
+@pytest.mark.parametrize("bits, tolerance", [(8, 0.05), (6, 0.2)])
 def test_quantised_on_one_scale(signed, bits, tolerance):
     network = float_network(signed)
     fmt = network.input_format
-    images = rng.integers(fmt.low, fmt.high + 1, (40, *fmt.shape))
+    images = np.random.default_rng(bits).integers(fmt.low, fmt.high + 1, (40, *fmt.shape))
     images[:, :, :, 4:] //= 3
     integer = quantise(network, images[:30], activation_bits=bits)
     real, codes = network.predict(images), integer.predict(images).astype(float)
-    # Only the last layer's scale is left, a power of two times the input's.
-    scale = 2.0 ** np.rint(np.log2(np.abs(real).mean() / np.abs(codes).mean() * 128)) / 128
+    scale = network.input_scale * 2.0**sum(layer.shift for layer in integer.layers
+                                           if isinstance(layer, Requantise))
     error = codes * scale - real
-    assert np.sqrt((error**2).mean()) < tolerance * real.std() * 10
-    assert abs(error.mean()) < tolerance * real.std() * 10
+    assert np.sqrt((error**2).mean()) < tolerance * real.std()
+    assert abs(error.mean()) < tolerance * real.std() / 3
     matrices = [layer for layer in integer.layers if layer.is_matrix]
     assert [layer.operation.name for layer in matrices] == ["l1"] * 3
-    assert np.corrcoef(real.ravel(), codes.ravel())[0, 1] > 0.99
     Design.of(integer, "l1", 2, 2)
 
 
