@@ -15,7 +15,6 @@ from nmahw.formal.solve import satisfy
 from rtl import step_results
 
 
-
 def width(kind, bits):
     """Bits of activation and weight together, as the arithmetic takes them."""
     arithmetic = instance(kind, bits, True)

@@ -1,5 +1,6 @@
 """``nmahw prove``."""
 
+import time
 from typing import Annotated
 
 import typer
@@ -22,6 +23,9 @@ def command(names: Annotated[list[str] | None, typer.Argument(
             = False,
             rows: Annotated[int, typer.Option(
                 "--rows", metavar="N", min=1, max=8, help="Rows of the column.")] = 2,
+            streams: Annotated[bool, typer.Option(
+                "--streams", help="Prove the streams in and out of an accelerator as well.")]
+            = False,
             timeout: Annotated[float | None, typer.Option(
                 "--timeout", metavar="S", min=1, help="Seconds for each question to the solver.",
                 show_default=False)] = None):
@@ -56,6 +60,14 @@ def command(names: Annotated[list[str] | None, typer.Argument(
                     wrong.append(f"{arithmetic}: for {proof.counterexample}")
                 table.append((*what, proof.statement if proof.holds else "refuted",
                               f"{proof.seconds:.1f}"))
+        for name in _contracts(streams):
+            work.say(f"stream contract: {name}")
+            begun = time.monotonic()
+            holds = _holds(name, timeout)
+            if not holds:
+                wrong.append(f"stream contract {name}")
+            table.append((f"stream {name}", "", "contract, in every cycle" if holds else "refuted",
+                          f"{time.monotonic() - begun:.1f}"))
     show_table(f"{rows} rows, all operands", ("arithmetic", "operands", "proved", "seconds"),
                table, left=(0, 1, 2))
     if wrong:
@@ -64,6 +76,17 @@ def command(names: Annotated[list[str] | None, typer.Argument(
     if undecided:
         raise BuildError("every arithmetic must be proved, but these are undecided:\n"
                          + "\n".join(f"  {line}" for line in undecided))
+
+
+def _contracts(wanted: bool) -> list[str]:
+    from ..formal.streams import CONTRACTS
+    return list(CONTRACTS) if wanted else []
+
+
+def _holds(name: str, timeout_s: float | None) -> bool:
+    from ..formal.invariant import holds_always
+    from ..formal.streams import CONTRACTS, small_schedule
+    return holds_always(CONTRACTS[name](small_schedule()), timeout_s)
 
 
 def read_bits(text: str) -> tuple[int, int]:

@@ -120,6 +120,10 @@ def read_aiger(text: str) -> Machine:
             index = int(bit.rstrip("]")) if bit else 0
             word.extend([FALSE] * (index + 1 - len(word)))
             word[index] = literals[int(place[1:])]
+    # What Yosys leaves undefined, for example words behind a memory's end, may be anything.
+    known = {literal for word in machine.inputs.values() for literal in word}
+    machine.inputs |= {f"$undefined{literal}": [literal]
+                       for literal in inputs if literal not in known}
     return machine
 
 
@@ -213,6 +217,8 @@ class Graph:
         simple functions stay small.
         """
         entries = np.asarray(entries)
+        if width > 63:
+            entries = entries.astype(object)
         return [self._decided(index, (entries >> bit & 1).astype(np.int64))
                 for bit in range(width)]
 
