@@ -2,9 +2,9 @@
 
 from html import escape
 
-from .compare import LESS_IS_BETTER, METRICS, REFERENCES, Comparison, Row
-from .report import COLUMNS, cells_of, ratio_text, remarks_on
+from .report import cells_of, ratio_text, remarks_on
 from .report_plots import PLOTS
+from .result import LESS_IS_BETTER, Result, Results
 
 __all__ = ["html_page"]
 
@@ -50,7 +50,7 @@ footer { margin-top: 1.5rem; font-size: .85rem; }
 """
 
 
-def html_page(comparison: Comparison) -> str:
+def html_page(comparison: Results) -> str:
     """The whole page.
 
     Raises
@@ -79,8 +79,7 @@ def html_page(comparison: Comparison) -> str:
 <body>
 <main>
 <h1>{escape(comparison.title)} on {escape(device.name)}</h1>
-<p class="soft">{comparison.macs_per_image:,} MAC an image,
-{comparison.rows}x{comparison.columns} array, place-and-route seeds {seeds};
+<p class="soft">{escape(comparison.setting)}, place-and-route seeds {seeds};
 {escape(device.part)}: {limits}.</p>
 <p class="soft"><span class="key" style="background: var(--main)"></span>without a multiplier
 <span class="key" style="background: var(--base)"></span>baseline</p>
@@ -99,7 +98,7 @@ less than 1 is better, for the others more.</p></section>
 """
 
 
-def _class(row: Row) -> str:
+def _class(row: Result) -> str:
     names = ["baseline"] * bool(row.is_baseline) + ["unbuilt"] * (not row.built)
     return f' class="{" ".join(names)}"' if names else ""
 
@@ -109,31 +108,33 @@ def _table(headings: list[str], body: str, kind: str = "figures") -> str:
     return f"<table class={kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _figures(comparison: Comparison) -> str:
+def _figures(comparison: Results) -> str:
     lines = []
     for row in comparison.results:
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in cells_of(row))
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in cells_of(row, comparison.COLUMNS))
         lines.append(f"<tr{_class(row)}>{cells}</tr>")
-    return _table([escape(name).replace(" ", "<br>", 1) for name in COLUMNS], "".join(lines))
+    headings = [escape(name).replace(" ", "<br>", 1) for name in comparison.COLUMNS]
+    return _table(headings, "".join(lines))
 
 
-def _relative(comparison: Comparison) -> str:
+def _relative(comparison: Results) -> str:
     lines = []
     for row in filter(lambda row: row.built, comparison.results):
         cells = []
-        for metric in METRICS:
-            for reference in REFERENCES:
+        for metric in comparison.METRICS:
+            for reference in comparison.references:
                 value = comparison.ratio(row, metric, reference)
                 better = value is not None and (value < 0.995 if metric in LESS_IS_BETTER
                                                 else value > 1.005)
                 cells.append(f"<td{' class=better' if better else ''}>{ratio_text(value)}</td>")
         lines.append(f"<tr{_class(row)}><td>{escape(row.arithmetic)}</td>{''.join(cells)}</tr>")
     headings = ["arithmetic"] + [f"{escape(label)}<br>/ {escape(reference)}"
-                                 for label in METRICS.values() for reference in REFERENCES]
+                                 for label in comparison.METRICS.values()
+                                 for reference in comparison.references]
     return _table(headings, "".join(lines))
 
 
-def _builds(comparison: Comparison) -> str:
+def _builds(comparison: Results) -> str:
     lines = []
     for row in comparison.results:
         if row.options is None:

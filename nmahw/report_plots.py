@@ -9,8 +9,8 @@ import io
 import re
 from collections.abc import Callable, Mapping
 
-from .compare import Comparison, Row
 from .errors import EnvironmentProblem
+from .result import Result, Results
 
 __all__ = ["PLOTS", "require_matplotlib"]
 
@@ -66,7 +66,7 @@ def _draw(name: str, height_in: float, draw: Callable) -> str:
     return re.sub(r'<svg ([^>]*?)height="[^"]*" ', r'<svg \1role="img" ', svg, count=1)
 
 
-def _colour(row: Row) -> str:
+def _colour(row: Result) -> str:
     return _BASE if row.is_baseline else _MAIN
 
 
@@ -108,26 +108,27 @@ def _name_points(axes, points: list[tuple[float, float, str]]) -> None:
         taken.append(text.get_window_extent())
 
 
-def _throughput_and_size(comparison: Comparison) -> str:
-    rows = [row for row in comparison.results if row.built]
+def _throughput_and_size(comparison: Results) -> str:
+    quantity, unit = comparison.THROUGHPUT
+    points = [(row.lut, getattr(row, quantity), row) for row in comparison.results if row.built]
 
     def draw(axes) -> None:
         axes.grid(True)
-        for row in rows:
-            axes.scatter(row.lut, row.images_per_s, s=70, color=_colour(row), zorder=3)
-        axes.set_xlim(0, 1.12 * max(row.lut for row in rows))
-        axes.set_ylim(0, 1.15 * max(row.images_per_s for row in rows))
+        for lut, rate, row in points:
+            axes.scatter(lut, rate, s=70, color=_colour(row), zorder=3)
+        axes.set_xlim(0, 1.12 * max(lut for lut, _, _ in points))
+        axes.set_ylim(0, 1.15 * max(rate for _, rate, _ in points))
         axes.set_xlabel(f"{comparison.device.rules.lut_name} used")
-        axes.set_ylabel("images/s")
+        axes.set_ylabel(unit)
         axes.xaxis.set_major_formatter(_si)
         axes.yaxis.set_major_formatter(_si)
-        _name_points(axes, [(row.lut, row.images_per_s, row.arithmetic) for row in rows])
+        _name_points(axes, [(lut, rate, row.arithmetic) for lut, rate, row in points])
 
     # As high as the two plots that stand beside it.
-    return _draw("throughput", 3.1 + 0.76 * len(rows), draw)
+    return _draw("throughput", 3.1 + 0.76 * len(points), draw)
 
 
-def _macs_per_lut(comparison: Comparison) -> str:
+def _macs_per_lut(comparison: Results) -> str:
     rows = sorted((row for row in comparison.results if row.built),
                   key=lambda row: row.macs_per_s_per_lut)
 
@@ -145,7 +146,7 @@ def _macs_per_lut(comparison: Comparison) -> str:
     return _draw("macs", 1.1 + 0.38 * len(rows), draw)
 
 
-def _bar_label(row: Row, least_block_ram: int) -> str:
+def _bar_label(row: Result, least_block_ram: int) -> str:
     """The figure, and what the row uses that logic cells do not show."""
     extra = row.resources["block_ram"] - least_block_ram
     parts = [f"{row.resources['dsp']} DSP"] * bool(row.resources["dsp"]) \
@@ -153,7 +154,7 @@ def _bar_label(row: Row, least_block_ram: int) -> str:
     return " + ".join([_si(float(f"{row.macs_per_s_per_lut:.3g}")), *parts])
 
 
-def _frequencies(comparison: Comparison) -> str:
+def _frequencies(comparison: Results) -> str:
     rows = sorted((row for row in comparison.results if row.built),
                   key=lambda row: row.fmax_mhz)
 
@@ -174,7 +175,7 @@ def _frequencies(comparison: Comparison) -> str:
 
 
 #: Title of each plot and the function that draws it from a comparison with a built row.
-PLOTS: Mapping[str, Callable[[Comparison], str]] = {
+PLOTS: Mapping[str, Callable[[Results], str]] = {
     "Throughput and size": _throughput_and_size,
     "Work done per logic cell": _macs_per_lut,
     "Clock frequency": _frequencies,

@@ -10,12 +10,13 @@ from comparisons import HOSTILE, comparison
 from small_designs import StandInArithmetic, StandInDesign, shared_bench, small_rtlil
 
 from nmahw.arith import ARITHMETICS
-from nmahw.compare import METRICS, _check_multipliers, baseline_names, compare, flow_options
+from nmahw.compare import METRICS, baseline_names, compare, flow_options
 from nmahw.design import Design
 from nmahw.devices import device
 from nmahw.errors import BuildError, ModelError, UsageError
 from nmahw.layers.dense import Dense
 from nmahw.network import Network
+from nmahw.result import _check_multipliers
 from nmahw.synthesise import synthesise
 from nmahw.tensor import TensorFormat
 from nmahw.toolchain import Cancelled

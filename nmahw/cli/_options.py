@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ..network import Network
 
 __all__ = ["Model", "Arithmetic", "Arithmetics", "Array", "Data", "DeviceName", "Jobs",
-           "load_data", "read_array", "read_arithmetics", "read_integers", "read_ratio",
-           "read_shape"]
+           "load_data", "read_array", "read_arithmetics", "read_bits", "read_integers",
+           "read_ratio", "read_shape"]
 
 #: Word that stands for everything there is, or for the bundled sample.
 ALL, SAMPLE = "all", "sample"
@@ -53,6 +53,14 @@ def read_array(text: str) -> tuple[int, int]:
     numbers = _integers(text, "x")
     if numbers is None or len(numbers) != 2:
         raise UsageError(f"array must be ROWSxCOLUMNS, for example 8x8, not {text!r}")
+    return numbers[0], numbers[1]
+
+
+def read_bits(text: str) -> tuple[int, int]:
+    """Bits of weights and activations of ``"WxA"``; their range is for the measurement to judge."""
+    numbers = _integers(text, "x")
+    if numbers is None or len(numbers) != 2:
+        raise UsageError(f"bits must be WEIGHTxACTIVATION, for example 8x8, not {text!r}")
     return numbers[0], numbers[1]
 
 

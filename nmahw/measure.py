@@ -1,0 +1,291 @@
+"""Arithmetics measured alone, without a network: one element, or a whole array.
+
+*An array* is a matrix kernel (`nmahw.kernel`): elements, skewed feeding, weight loading that hides
+behind computing, accumulators in block RAM, control, and the harness that brings its ports to
+four pins. Everything counts.
+
+*An element* is what one place of the array takes: four elements of the last row of eight, with
+registered operands, less the same ports with nothing between them, by four. Row, column and load
+units, weight registers and accumulators are not in it, which flatters arithmetics that need much of
+these: an element tells where an array's logic goes, not what is best.
+
+``LUT`` is what is used; ``LUT taken`` adds logic cells that nothing else can use because of it
+(ECP5: two for each write port of a distributed RAM). A device holds as many whole arrays as the
+scarcest of its LUTs (taken), flip-flops, hard multipliers and block RAMs allows; the figure
+supposes that all run at the Fmax of one, and that somebody feeds them.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+
+from .arith import ARITHMETICS, Arithmetic, Operand
+from .devices import Device
+from .devices import device as find_device
+from .errors import DoesNotFit, ModelError, UsageError
+from .gateware.element_bank import ElementBank, EmptyBank
+from .gateware.harness import SerialHarness
+from .kernel import Kernel
+from .measured import ArrayMeasurement, ArrayRow, ElementMeasurement, Measured, Measurement
+from .result import baseline_names, build, flow_options
+from .synthesise import check_seeds, place_and_route, utilisation_median
+from .workbench import Workbench
+
+__all__ = ["ArrayTask", "ElementTask", "Task", "default_arithmetics", "measure", "operands",
+           "table_of"]
+
+#: Elements that are measured together, and the row they stand in.
+_ELEMENTS, _ROW = 4, 7
+
+
+def operands(weight_bits: int, activation_bits: int) -> tuple[Operand, Operand]:
+    """Activations (unsigned, as behind a ReLU) and weights (signed) of so many bits.
+
+    Raises
+    ------
+    UsageError
+        Not 1..16 bits.
+    """
+    for what, bits in (("weight", weight_bits), ("activation", activation_bits)):
+        if type(bits) is not int or not 1 <= bits <= 16:
+            raise UsageError(f"{what} bits must be 1..16, not {bits!r}")
+    return Operand(activation_bits, False), Operand(weight_bits, True)
+
+
+def default_arithmetics(weight_bits: int, activation_bits: int) -> list[str]:
+    """Names of those that are no baseline and take integer activations of so many bits."""
+    wanted, _ = operands(weight_bits, activation_bits)
+    return [kind.name for kind in ARITHMETICS
+            if not kind.is_baseline and not hasattr(kind, "float_format")
+            and kind.activation_bits[0] <= wanted.bits <= kind.activation_bits[1]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is measured of every arithmetic.
+
+    Parameters
+    ----------
+    weight_bits, activation_bits : int
+        Operands that are asked for; an arithmetic gets the nearest it takes.
+    """
+
+    weight_bits: int
+    activation_bits: int
+
+    def __post_init__(self):
+        operands(self.weight_bits, self.activation_bits)
+
+    @property
+    def title(self) -> str:
+        """In a few words."""
+        return f"{self.what}, weights x activations {self.weight_bits}x{self.activation_bits} bits"
+
+    def common(self, arithmetic: Arithmetic) -> dict[str, object]:
+        """What a row says of its arithmetic."""
+        given = f"{arithmetic.activation} x {arithmetic.weight}"
+        wanted = "{} x {}".format(*operands(self.weight_bits, self.activation_bits))
+        return dict(operands=given, other_operands=wanted if given != wanted else "",
+                    operation=arithmetic.operation)
+
+    #: In a few words, without the operands.
+    what: ClassVar[str]
+    #: The kind of table its rows make, and under which circumstances they are measured.
+    table: ClassVar[type[Measurement]]
+    setting: ClassVar[str]
+
+    @abstractmethod
+    def prepare(self, name: str) -> object:
+        """What is measured of the arithmetic of that name.
+
+        Raises
+        ------
+        ModelError
+            The arithmetic cannot take the operands.
+        UsageError
+            It cannot have the shape asked for.
+        """
+
+    @abstractmethod
+    def rtlil(self, subject: object) -> str:
+        """The design of what `prepare` gave, a module ``top`` of four pins."""
+
+    @abstractmethod
+    def run(self, name: str, subject: object, device: Device, seeds: tuple[int, ...],
+            bench: Workbench) -> Measured:
+        """Measure what `prepare` gave."""
+
+
+@dataclass(frozen=True)
+class ArrayTask(Task):
+    """A whole array.
+
+    Parameters
+    ----------
+    weight_bits, activation_bits : int
+    rows, columns : int
+    positions : int
+        Sums of each column, see `nmahw.kernel`.
+    """
+
+    rows: int = 8
+    columns: int = 8
+    positions: int = 512
+
+    table: ClassVar[type[Measurement]] = ArrayMeasurement
+
+    @property
+    def what(self) -> str:
+        return f"{self.rows}x{self.columns} array"
+
+    @property
+    def setting(self) -> str:
+        return (f"feeding, weight loading and accumulators of {self.positions} sums a column "
+                f"included")
+
+    def prepare(self, name: str) -> Kernel:
+        return Kernel.of(name, self.rows, self.columns,
+                         *operands(self.weight_bits, self.activation_bits),
+                         positions=self.positions)
+
+    def rtlil(self, subject: Kernel) -> str:
+        return rtlil_behind_pins(subject.create())
+
+    def run(self, name: str, subject: Kernel, device: Device, seeds: tuple[int, ...],
+            bench: Workbench) -> ArrayRow:
+        def text() -> str:
+            _check_memory(subject, device)
+            return self.rtlil(subject)
+
+        known = build(name, subject.arithmetic, text, device, seeds, bench)
+        blocked = device.rules.blocked_luts(known.get("resources", {}))
+        return ArrayRow(name, macs_per_cycle=subject.macs_per_cycle, limits=device.limits,
+                        blocked_luts=blocked, **self.common(subject.arithmetic), **known)
+
+
+@dataclass(frozen=True)
+class ElementTask(Task):
+    """One element."""
+
+    what: ClassVar[str] = "one element"
+    table: ClassVar[type[Measurement]] = ElementMeasurement
+    setting: ClassVar[str] = (f"row {_ROW + 1} of an array, operands registered; without row, "
+                              f"column and load units, weight registers and accumulators")
+
+    def prepare(self, name: str) -> Arithmetic:
+        return ARITHMETICS.get(name).nearest(
+            *operands(self.weight_bits, self.activation_bits))
+
+    def rtlil(self, subject: Arithmetic) -> str:
+        return rtlil_behind_pins(ElementBank(subject, _ROW, _ELEMENTS))
+
+    def run(self, name: str, subject: Arithmetic, device: Device, seeds: tuple[int, ...],
+            bench: Workbench) -> Measured:
+        ports: list[int] = []
+
+        def text() -> str:
+            bank = ElementBank(subject, _ROW, _ELEMENTS)
+            ports[:] = len(bank.operands), len(bank.psums)
+            return rtlil_behind_pins(bank)
+
+        known = build(name, subject, text, device, seeds, bench)
+        if not known.get("problem"):
+            empty = utilisation_median(place_and_route(
+                rtlil_behind_pins(EmptyBank(*ports)), device, flow_options(subject), seeds,
+                bench=bench, label=f"{name}, ports only"))
+            known["resources"] = {resource: (used - empty[resource]) / _ELEMENTS
+                                  for resource, used in known["resources"].items()}
+        return Measured(name, macs_per_cycle=subject.taps / subject.phases(subject.activation),
+                        blocked_luts=device.rules.blocked_luts(known.get("resources", {})),
+                        **self.common(subject), **known)
+
+
+def rtlil_behind_pins(component: wiring.Component) -> str:
+    """RTLIL of a component behind four pins."""
+    return rtlil.convert(SerialHarness(component), name="top", emit_src=False)
+
+
+def _check_memory(kernel: Kernel, device: Device) -> None:
+    """Refuse accumulators that cannot fit before minutes are spent on mapping."""
+    bits = kernel.positions * kernel.sum_bits
+    blocks = kernel.columns * -(-bits // device.rules.block_ram_bits)
+    if blocks > device.limits["block_ram"]:
+        raise DoesNotFit(
+            f"accumulators of {kernel.positions} sums of {kernel.sum_bits} bits in "
+            f"{kernel.columns} columns take at least {blocks} block RAM, but {device.name} has "
+            f"{device.limits['block_ram']}",
+            {"block_ram": (blocks, device.limits["block_ram"])})
+
+
+def measure(task: Task, arithmetics: Sequence[str], device: str | Device,
+            seeds: Sequence[int] = (1, 2, 3, 4, 5), *, baselines: Sequence[str] | None = None,
+            bench: Workbench | None = None,
+            count: Callable[[int, int], None] = lambda done, total: None) -> Measurement:
+    """Build every arithmetic and put the results side by side.
+
+    Parameters
+    ----------
+    task : Task
+    arithmetics : sequence of str
+        Names; baselines that are missing are added behind them.
+    device : str or Device
+        Of a device or a board.
+    seeds : sequence of int
+        Place-and-route seeds, the same for every row.
+    baselines : sequence of str, optional
+        By default those of the product and of the arithmetics' operations.
+    bench : Workbench, optional
+        Its `jobs` are shared by all rows.
+    count : callable, optional
+        Told how many rows are done, of how many.
+
+    Raises
+    ------
+    UsageError
+        Unknown names, a shape no arithmetic can have, bad seeds.
+    """
+    device, bench, seeds = find_device(device), bench or Workbench(), tuple(check_seeds(seeds))
+    kinds = [ARITHMETICS.get(name) for name in arithmetics]
+    if baselines is None:
+        baselines = baseline_names({"product", *(kind.operation for kind in kinds)})
+    names = list(dict.fromkeys([*arithmetics, *baselines]))
+    if not names:
+        raise UsageError("at least one arithmetic must be given")
+    subjects = {name: _prepared(task, name) for name in names}
+    refused = [subject for subject in subjects.values() if isinstance(subject, Exception)]
+    # What none can take is the user's mistake, and said before anything is built.
+    if len(refused) == len(names):
+        raise refused[0]
+    done: list[str] = []
+
+    def run(name: str) -> Measured:
+        subject = subjects[name]
+        row = (_row_of(task)(name, problem=str(subject)) if isinstance(subject, Exception) else
+               task.run(name, subject, device, seeds, bench))
+        done.append(name)
+        count(len(done), len(names))
+        return row
+
+    rows = bench.parallel([lambda name=name: run(name) for name in names])
+    return table_of(task, device, seeds, rows)
+
+
+def table_of(task: Task, device: Device, seeds: tuple[int, ...],
+             rows: Iterable[Measured]) -> Measurement:
+    """The table of a task's rows."""
+    return task.table(task.title, task.setting, device, seeds, tuple(rows))
+
+
+def _row_of(task: Task) -> type[Measured]:
+    return ArrayRow if isinstance(task, ArrayTask) else Measured
+
+
+def _prepared(task: Task, name: str) -> object:
+    try:
+        return task.prepare(name)
+    except (ModelError, UsageError) as error:
+        return error

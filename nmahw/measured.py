@@ -1,0 +1,162 @@
+"""What was measured of elements and arrays: rows, tables, their JSON form (see `nmahw.measure`)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from .devices import RESOURCES, Device
+from .result import REFERENCES, Result, Results, baseline_names
+
+__all__ = ["SCHEMA_VERSION", "ArrayMeasurement", "ArrayRow", "ElementMeasurement", "Measured",
+           "Measurement"]
+
+#: Version of the JSON form.
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Measured(Result):
+    """One arithmetic of a measurement.
+
+    Attributes
+    ----------
+    operands : str
+        Activations x weights as it really takes them, e.g. ``"u8 x s2"``.
+    other_operands : str
+        Those that were asked for, when they are others.
+    operation : str
+    macs_per_cycle : float or None
+        Operations a cycle, sustained.
+    blocked_luts : float
+        Logic cells that nothing else can use.
+    """
+
+    operands: str = ""
+    other_operands: str = ""
+    operation: str = "product"
+    macs_per_cycle: float | None = None
+    blocked_luts: float = 0
+
+    @property
+    def note(self) -> str:
+        """What has to be known to read the figures rightly."""
+        parts = [super().note] if super().note else []
+        if self.other_operands:
+            parts.append(f"measured with operands {self.operands}, not {self.other_operands}")
+        return "; ".join(parts)
+
+    @property
+    def lut_taken(self) -> float | None:
+        """Logic cells used, and those that nothing else can use."""
+        return None if self.lut is None else self.lut + self.blocked_luts
+
+    @property
+    def macs_per_s(self) -> float | None:
+        if self.fmax_mhz is None or self.macs_per_cycle is None:
+            return None
+        return self.fmax_mhz * 1e6 * self.macs_per_cycle
+
+    @property
+    def macs_per_s_per_lut_taken(self) -> float | None:
+        """The stricter measure."""
+        return self.macs_per_s / self.lut_taken if self.lut and self.macs_per_s else None
+
+    def figures(self) -> dict[str, object]:
+        return {"operands": self.operands, "operation": self.operation,
+                "macs_per_cycle": self.macs_per_cycle, "lut_taken": self.lut_taken,
+                "macs_per_s_per_lut_taken": self.macs_per_s_per_lut_taken}
+
+
+@dataclass(frozen=True)
+class ArrayRow(Measured):
+    """One array.
+
+    Attributes
+    ----------
+    limits : mapping of str to int
+        What the device has.
+    """
+
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def _fits(self) -> dict[str, int]:
+        """Resource to how many whole arrays its amount allows."""
+        used = dict(self.resources, lut=self.lut_taken)
+        return {name: int(self.limits[name] // used[name]) for name in RESOURCES if used[name]}
+
+    @property
+    def arrays(self) -> int | None:
+        """Whole arrays that the device has room for."""
+        return min(self._fits.values()) if self.built and self.limits else None
+
+    @property
+    def scarcest(self) -> str | None:
+        """The resource that decides it."""
+        if self.arrays is None:
+            return None
+        return min(self._fits, key=self._fits.get).replace("_", " ")
+
+    @property
+    def device_macs_per_s(self) -> float | None:
+        """Of a device filled with such arrays."""
+        return None if self.arrays is None else self.arrays * self.macs_per_s
+
+    def figures(self) -> dict[str, object]:
+        return super().figures() | {"arrays": self.arrays, "scarcest": self.scarcest,
+                                    "device_macs_per_s": self.device_macs_per_s}
+
+
+class Measurement(Results):
+    """Rows of one task, device and list of seeds."""
+
+    METRICS: ClassVar[Mapping[str, str]] = {
+        "lut": "LUT", "lut_taken": "LUT taken", "fmax_mhz": "Fmax", "macs_per_s": "MAC/s",
+        "macs_per_s_per_lut": "MAC/s per LUT", "macs_per_s_per_lut_taken": "MAC/s per LUT taken"}
+    THROUGHPUT: ClassVar[tuple[str, str]] = ("macs_per_s", "MAC/s")
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The product's, and the baselines of every other operation in the table."""
+        others = {row.operation for row in self.results} - {"product"}
+        return (*REFERENCES, *baseline_names(others))
+
+    def as_json(self) -> str:
+        """The measurement as a JSON text (`SCHEMA_VERSION`)."""
+        return json.dumps({
+            "schema": "nmahw-measurement", "version": SCHEMA_VERSION, "title": self.title,
+            "setting": self.setting, "device": self.device_document(), "seeds": list(self.seeds),
+            "tools": self.tool_versions,
+            "rows": [self.row_document(row) for row in self.results]}, indent=1) + "\n"
+
+
+@dataclass(frozen=True)
+class ElementMeasurement(Measurement):
+    """One element of each arithmetic."""
+
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "arithmetic", "operands", "exact", "LUT", "LUT taken", "FF", "DSP", "block RAM",
+        "Fmax MHz", "MAC/cycle", "MAC/s", "MAC/s per LUT", "MAC/s per LUT taken", "no multiplier")
+
+    title: str
+    setting: str
+    device: Device
+    seeds: tuple[int, ...]
+    results: tuple[Measured, ...]
+
+
+@dataclass(frozen=True)
+class ArrayMeasurement(Measurement):
+    """One array of each arithmetic."""
+
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "arithmetic", "operands", "exact", "LUT", "LUT taken", "FF", "DSP", "block RAM",
+        "Fmax MHz", "MAC/cycle", "MAC/s", "MAC/s per LUT", "MAC/s per LUT taken", "arrays",
+        "MAC/s of device", "no multiplier")
+
+    title: str
+    setting: str
+    device: Device
+    seeds: tuple[int, ...]
+    results: tuple[ArrayRow, ...]
