@@ -1,6 +1,6 @@
 """Round half up, shift right, saturate: one of a few shifts, chosen per pass."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -61,8 +61,11 @@ class RescaleUnit(wiring.Component):
             shifted.eq(choose(m, cfg["shift"], [rounded >> s for s in self._shifts], "scaled")),
             self.o.eq(shifted),
         ]
-        with m.If(shifted < cfg["low"]):
-            m.d.sync += self.o.eq(cfg["low"])
+        # Where no result is negative, a limit of 0 is none, and linters mind the comparison.
+        limit = cfg["low"]
+        if shifted.shape().signed or not isinstance(limit, Const) or limit.value > 0:
+            with m.If(shifted < limit):
+                m.d.sync += self.o.eq(limit)
         with m.If(shifted > cfg["high"]):
             m.d.sync += self.o.eq(cfg["high"])
         return m

@@ -110,18 +110,18 @@ class FloatProductE4m3(FloatProduct):
 
 
 class FloatProductE5m2(FloatProduct):
-    """2^-24 to 2^24 (49 bits)."""
+    """2^-22 to 2^18 (41 bits): sums of 4096 stay below 2^53, a network's limit."""
 
     name = "float_product_e5m2"
-    summary = "x * w of float8 e5m2 patterns, in units of 2^-24"
+    summary = "x * w of float8 e5m2 patterns, in units of 2^-22"
     float_format = FP8_E5M2
-    default_window = FixedPoint(-24, 49)
+    default_window = FixedPoint(-22, 41)
 
 
 class FloatProductFp32(FloatProduct):
-    """2^-32 to 2^16 (49 bits): products of 1 down to 2^-9 keep all 24 bits of a binary32."""
+    """2^-26 to 2^14 (41 bits): products of 1 down to 2^-3 keep all 24 bits of a binary32."""
 
     name = "float_product_fp32"
-    summary = "x * w of binary32 patterns, in units of 2^-32"
+    summary = "x * w of binary32 patterns, in units of 2^-26"
     float_format = FP32
-    default_window = FixedPoint(-32, 49)
+    default_window = FixedPoint(-26, 41)
