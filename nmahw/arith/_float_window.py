@@ -14,7 +14,7 @@ whether the product is in the window; every further bit of the shift; psum.
 Half of a shifter's gates only clear bits that nothing is shifted into, and flip-flops have a
 synchronous reset: each stage has one flag that clears its low bits, one that lets its high ones
 through. A product above the window is ones from the first stage on, and neither flag clears it, so
-that ones fill the result. Below the window, the psum's adder is closed.
+that ones fill the result. One below the window is cleared by the first stage that can.
 """
 
 from dataclasses import dataclass
@@ -126,7 +126,7 @@ class FloatWindowArithmetic(Arithmetic):
 
     @property
     def row_latency_cycles(self) -> int:
-        return 1
+        return 2
 
     def product_range(self) -> tuple[int, int]:
         return -self.window.largest, self.window.largest
@@ -156,25 +156,27 @@ class FloatWindowArithmetic(Arithmetic):
 
 
 class FloatRowUnit(RowUnit):
-    """Patterns to codes, registered; a row that is not active sees zeros."""
+    """Patterns to codes, what they are first; a row that is not active sees zeros."""
 
     def elaborate(self, platform):
         m = Module()
         arithmetic, fmt = self.arithmetic, self.arithmetic.float_format
-        mantissa = self.activations[:fmt.mantissa_bits]
         field = self.activations[fmt.mantissa_bits:fmt.bits - 1]
+        pattern = Signal(fmt.bits, reset_less=True)
+        zero, infinite = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [pattern.eq(self.activations), zero.eq(~self.active | (field == 0)),
+                     infinite.eq(field.all() if fmt.has_infinity else
+                                 self.activations[:fmt.bits - 1].all())]
         bits = arithmetic.activation_exponent_bits
         exponent = Signal(bits)
-        infinite = (field == fmt.exponent_ones if fmt.has_infinity else
-                    self.activations[:fmt.bits - 1].all())
-        with m.If(~self.active | (field == 0)):
+        with m.If(zero):
             m.d.comb += exponent.eq(arithmetic.zero_activation)
         with m.Elif(infinite):
             m.d.comb += exponent.eq(arithmetic.infinite_activation)
         with m.Else():
-            m.d.comb += exponent.eq(field)
+            m.d.comb += exponent.eq(pattern[fmt.mantissa_bits:fmt.bits - 1])
         symbol = Signal(self.symbol.shape(), reset_less=True)
-        m.d.sync += symbol.eq(Cat(mantissa, exponent, self.activations[fmt.bits - 1]))
+        m.d.sync += symbol.eq(Cat(pattern[:fmt.mantissa_bits], exponent, pattern[-1]))
         m.d.comb += self.symbol.eq(symbol)
         return m
 
@@ -234,25 +236,27 @@ class WindowElement(Element):
             clear_low = Signal(name=f"clear_low{bit}", reset_less=True)
             keep_high = Signal(name=f"keep_high{bit}", init=1, reset_less=True)
             wanted = shift[bit] if smallest is None else shift[bit] & ~smallest
-            m.d.sync += [clear_low.eq(wanted), keep_high.eq(wanted)]
+            # What is below the window is cleared by the first of these stages.
+            first_stage = not flags
+            m.d.sync += [clear_low.eq(wanted | below if first_stage else wanted),
+                         keep_high.eq(wanted & ~below if first_stage else wanted)]
             flags.append((bit, clear_low, keep_high))
-        gate = Signal(name="gate1", init=1, reset_less=True)
+        nothing = Signal(name="nothing", reset_less=True)
         sign = Signal(name="sign1", reset_less=True)
-        m.d.sync += [gate.eq(~below), sign.eq(negative)]
+        m.d.sync += [nothing.eq(below), sign.eq(negative)]
         with m.If(above):
-            m.d.sync += [number.eq(-1), gate.eq(1)]
+            m.d.sync += [number.eq(-1), nothing.eq(0)]
             m.d.sync += [clear_low.eq(0) for _, clear_low, _ in flags]
             m.d.sync += [keep_high.eq(1) for _, _, keep_high in flags]
         for stage, (bit, clear_low, keep_high) in enumerate(flags, 2):
             number = self._shift_once(m, stage, number, 1 << bit, leading + positions, clear_low,
-                                      keep_high)
+                                      keep_high, nothing if stage == 2 else None)
             flags[stage - 1:] = [
                 (later, self.register(m, f"clear_low{later}_{stage}", low),
                  self.register(m, f"keep_high{later}_{stage}", high))
                 for later, low, high in flags[stage - 1:]]
-            gate = self.register(m, f"gate{stage}", gate)
             sign = self.register(m, f"sign{stage}", sign)
-        self.add_to_psum(m, number[leading:], gate=gate, subtract=sign)
+        self.add_to_psum(m, number[leading:], gate=None if flags else ~nothing, subtract=sign)
 
     @staticmethod
     def register(m: Module, name: str, value: Value) -> Signal:
@@ -263,13 +267,14 @@ class WindowElement(Element):
 
     @staticmethod
     def _shift_once(m: Module, stage: int, number: Value, distance: int, limit: int,
-                    clear_low: Value, keep_high: Value) -> Signal:
+                    clear_low: Value, keep_high: Value, nothing: Value | None) -> Signal:
         """Register of `number` or ``number << distance``; of ones, if it is ones."""
         width = len(number)
         low = Signal(distance, name=f"low{stage}", reset_less=True)
         middle = Signal(width - distance, name=f"middle{stage}", reset_less=True)
         high = Signal(min(width + distance, limit) - width, name=f"high{stage}", reset_less=True)
+        middle_value = Mux(clear_low, number[:width - distance], number[distance:])
         m.d.sync += [low.eq(Mux(clear_low, 0, number[:distance])),
-                     middle.eq(Mux(clear_low, number[:width - distance], number[distance:])),
+                     middle.eq(middle_value if nothing is None else Mux(nothing, 0, middle_value)),
                      high.eq(Mux(keep_high, number[width - distance:], 0))]
         return Cat(low, middle, high)
