@@ -39,8 +39,9 @@ def squares(parameters: TriangularSquares, arguments: range) -> list[int]:
 
 @pytest.mark.parametrize("levels", range(1, 10))
 @pytest.mark.parametrize("most_in_table", [1, 3, 4, 6])
-def test_squares_of_all_arguments(levels, most_in_table):
-    parameters = TriangularSquares(levels, most_in_table)
+@pytest.mark.parametrize("invert_ahead", [False, True], ids=["in chain", "ahead"])
+def test_squares_of_all_arguments(levels, most_in_table, invert_ahead):
+    parameters = TriangularSquares(levels, most_in_table, invert_ahead)
     arguments = range(-(1 << levels), 1 << levels)
     assert squares(parameters, arguments) == [s * (s + 1) // 2 + parameters.excess
                                               for s in arguments]

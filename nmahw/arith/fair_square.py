@@ -25,7 +25,7 @@ from . import (
 )
 from ._squarer import TriangularSquares, triangular
 
-__all__ = ["FairSquare"]
+__all__ = ["FairSquare", "FairSquareAhead"]
 
 
 class FairSquare(Arithmetic):
@@ -34,6 +34,8 @@ class FairSquare(Arithmetic):
     name = "fair_square"
     summary = "T(x+w) in the element, less T(x) once a row, less T(w) in the bias; T(s) = s(s+1)/2"
     source = "Fair and Square, arXiv 2603.08732, with triangular numbers for squares"
+    #: See `TriangularSquares`.
+    invert_ahead = False
 
     @property
     def centre(self) -> int:
@@ -58,7 +60,8 @@ class FairSquare(Arithmetic):
     @property
     def squares(self) -> TriangularSquares:
         """The squarer of elements and of the correction column: the same, excess included."""
-        return TriangularSquares(max(bits_for_range(*self.argument_range) - 1, 1))
+        return TriangularSquares(max(bits_for_range(*self.argument_range) - 1, 1),
+                                 invert_ahead=self.invert_ahead)
 
     @property
     def latency_cycles(self) -> int:
@@ -103,6 +106,14 @@ class FairSquare(Arithmetic):
 
     def create_column_unit(self, rows: int) -> ColumnUnit:
         return CorrectingColumnUnit(self, rows)
+
+
+class FairSquareAhead(FairSquare):
+    """For carry cells that cannot invert an operand, as an iCE40's."""
+
+    name = "fair_square_ahead"
+    summary = "fair_square with bits inverted ahead of the adders, for carry cells that cannot"
+    invert_ahead = True
 
 
 class FairSquareElement(Element):
