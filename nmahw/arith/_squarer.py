@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from amaranth.hdl import Array, Cat, Const, Module, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -44,8 +45,8 @@ from ..gateware.gated_add import GatedAdd
 __all__ = ["TriangularSquarer", "TriangularSquares", "triangular"]
 
 
-def triangular(s):
-    """``s (s + 1) / 2`` of an integer or an array of them."""
+def triangular(s: int | np.ndarray) -> int | np.ndarray:
+    """``s (s + 1) / 2`` of an integer or an array of them, exact."""
     return s * (s + 1) >> 1
 
 
