@@ -107,6 +107,10 @@ class ShiftWeights(Arithmetic):
         """One for each of a shifter's stages, then one for each term."""
         return max(1, *(term.exponent_bits for term in self.terms)) + len(self.terms)
 
+    @property
+    def row_latency_cycles(self) -> int:
+        return 1
+
     def product_range(self) -> tuple[int, int]:
         # Of either sign: the nearest power of two may be more than the operand's largest weight.
         reach = max(self.activation.high, -self.activation.low) * self.reach

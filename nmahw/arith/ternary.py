@@ -10,6 +10,9 @@ activation's own range: an array for unsigned activations has psums without a si
 and nothing is carried in. Where the row is not active the inverted 0 would count, so the symbol
 also says that the row is *idle*. (Idle rather than active: where no row is ever idle, registers
 that only ever hold their initial 0 are swept away, and what they gate with them.)
+
+Bit planes of several taps would need a look-up table to gate each bit and two to count it, and as
+many cycles as planes; in parallel the carry chain does all of it with one table a bit.
 """
 
 import numpy as np
@@ -45,6 +48,10 @@ class Ternary(Arithmetic):
     def latency_cycles(self) -> int:
         return 2
 
+    @property
+    def row_latency_cycles(self) -> int:
+        return 1
+
     def value_shape(self, rows: int) -> Shape:
         return range_shape(self.activation.low * rows, self.activation.high * rows)
 
@@ -69,11 +76,16 @@ class Ternary(Arithmetic):
 
 
 class IdleRowUnit(RowUnit):
-    """The activation, and above it whether the row is idle."""
+    """The activation, and above it whether the row is idle, in registers.
+
+    Without these, the inversion and the way to all flip-flops it resets were one long path.
+    """
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.symbol.eq(Cat(self.activations, ~self.active))
+        symbol = Signal(self.symbol.shape(), reset_less=True)
+        m.d.sync += symbol.eq(Cat(self.activations, ~self.active))
+        m.d.comb += self.symbol.eq(symbol)
         return m
 
 
