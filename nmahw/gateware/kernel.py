@@ -14,6 +14,7 @@ from ..kernel import Kernel
 from .array import SystolicArray
 from .common import delayed
 from .gated_add import GatedAdd
+from .skew import SkewFeeder
 from .weight_loader import WeightLoader
 
 __all__ = ["MatrixKernel"]
@@ -88,7 +89,13 @@ class MatrixKernel(wiring.Component):
         m.d.comb += array.load_step.eq(loader.step)
         for column in range(kernel.columns):
             m.d.comb += array.load_data[column].eq(loader.data[column])
-        self._feed(m, strobe, phase, active, going, array)
+        m.submodules.feeder = feeder = SkewFeeder(arithmetic, rows)
+        m.d.comb += [
+            feeder.word.eq(self.activations.payload), self.activations.ready.eq(feeder.taken),
+            feeder.strobe.eq(strobe), feeder.phase.eq(phase), feeder.valid.eq(going),
+            feeder.active.eq(active),
+            *(array.symbols[row].eq(feeder.symbols[row]) for row in range(rows)),
+        ]
         self._accumulate(m, strobe, tags, position, array)
         return m
 
@@ -178,46 +185,6 @@ class MatrixKernel(wiring.Component):
                 m.d.sync += [running.eq(1), clearing.eq(1), left.eq(self.rounds + 1)]
             with m.Else():
                 m.d.sync += flushing.eq(1)
-
-    def _feed(self, m, strobe, phase, active, valid, array) -> None:
-        """Skew: row r sees a slot r cycles after row 0, held for all its phases.
-
-        The word is taken at the end of its slot: as many rows as a slot has phases find it at the
-        stream; later ones keep it for as many slots as go by until their turn.
-        """
-        kernel, arithmetic = self.kernel, self.kernel.arithmetic
-        phases = kernel.phases
-        width = arithmetic.taps * arithmetic.activation.bits
-        begun, end = Signal(), Signal()
-        if phases > 1:
-            m.d.sync += begun.eq(Mux(strobe, valid, begun))
-            m.d.comb += [end.eq(phase == 0), self.activations.ready.eq(begun & end)]
-        else:
-            m.d.comb += [end.eq(1), self.activations.ready.eq(valid)]
-        row_strobe, row_phase = strobe, delayed(m, phase, 1, "phase")
-        for row in range(kernel.rows):
-            if row:
-                row_strobe = delayed(m, row_strobe, 1, f"strobe_row{row}") if phases > 1 else 1
-                row_phase = delayed(m, row_phase, 1, f"phase_row{row}")
-            takes_part = active[row] & valid
-            if row and phases > 1:
-                takes_part = self._captured(m, takes_part, strobe, f"takes_part{row}")
-            word = Cat(self.activations.payload[row * width:(row + 1) * width], takes_part)
-            for stage in range(row // phases):
-                word = self._captured(m, word, end, f"word{row}_{stage}")
-            word = self._captured(m, word, row_strobe, f"word{row}")
-            m.submodules[f"row_unit{row}"] = unit = arithmetic.create_row_unit()
-            m.d.comb += [unit.activations.eq(word[:width]), unit.active.eq(word[width]),
-                         unit.phase.eq(row_phase), array.symbols[row].eq(unit.symbol)]
-
-    def _captured(self, m, word, strobe, name):
-        kept = Signal(len(word), name=name, reset_less=True)
-        if self.kernel.phases == 1:
-            m.d.sync += kept.eq(word)
-        else:
-            with m.If(strobe):
-                m.d.sync += kept.eq(word)
-        return kept
 
     def _accumulate(self, m, strobe, tags, position, array) -> None:
         """One memory of sums a column: read, add, write back."""
