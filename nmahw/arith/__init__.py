@@ -279,6 +279,14 @@ class Arithmetic(ABC):
     def create(self, row: int = 0) -> Element:
         """The element for row `row` (its psum is as wide as that row needs)."""
 
+    def create_constant(self, row: int, weights: np.ndarray) -> Element:
+        """An element whose `weights` (taps,) never change, if the arithmetic holds its weights.
+
+        It has no ports to load them by. Elements that get a code need nothing special: it is
+        made a constant.
+        """
+        raise NotImplementedError(f"{self.name} does not hold its weights")
+
     def create_correction(self, row: int = 0) -> CorrectionElement:
         """The correction column's element for row `row`, if there is such a column."""
         raise NotImplementedError(f"{self.name} has no correction column")
@@ -307,6 +315,8 @@ class Element(wiring.Component):
     arithmetic : Arithmetic
     row : int
         Row it stands in, counted from 0; decides the width of the psum.
+    constant : bool
+        Whether an element that holds its weights has them built in.
 
     Attributes
     ----------
@@ -315,19 +325,23 @@ class Element(wiring.Component):
     weight : In
         Weight code; not if the arithmetic holds its weights.
     load, load_step, load_data : In
-        If it does: whether the element's row is loading, and what, in which of the
+        If it does, and they are not built in: whether the element's row is loading, and what, in which of the
         `load_cycles`.
     psum_i, psum_o : In, Out
         Partial sum from the element above and to the one below.
     """
 
-    def __init__(self, arithmetic: Arithmetic, row: int):
+    def __init__(self, arithmetic: Arithmetic, row: int, constant: bool = False):
         self.arithmetic = arithmetic
+        if not arithmetic.holds_weights:
+            weights = {"weight": In(arithmetic.weight_code_bits)}
+        else:
+            weights = {} if constant else {
+                "load": In(1), "load_step": In(range(max(arithmetic.load_cycles, 2))),
+                "load_data": In(arithmetic.load_shape)}
         super().__init__({
             "symbol": In(arithmetic.symbol_shape),
-            **({"load": In(1), "load_step": In(range(max(arithmetic.load_cycles, 2))),
-                "load_data": In(arithmetic.load_shape)} if arithmetic.holds_weights else
-               {"weight": In(arithmetic.weight_code_bits)}),
+            **weights,
             "psum_i": In(arithmetic.psum_shape(row) if row else unsigned(1)),
             "psum_o": Out(arithmetic.psum_shape(row + 1)),
         })

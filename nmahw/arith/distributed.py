@@ -18,7 +18,7 @@ and a carry, which carry chains have for nothing. Both constants go into `step_o
 from functools import cached_property
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Shape, Signal, signed
+from amaranth.hdl import Cat, Module, Shape, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
@@ -134,6 +134,19 @@ class Distributed(Arithmetic):
     def create(self, row: int = 0) -> Element:
         return TableElement(self, row)
 
+    def create_constant(self, row: int, weights: np.ndarray) -> Element:
+        return ConstantTableElement(self, row, weights)
+
+    def table(self, weights: np.ndarray) -> list[int]:
+        """Words of the table of `weights` (taps,), by address."""
+        layout = self.load_shape
+        words = []
+        for address in range(1 << self.address_bits):
+            value = int(weights[-1]) + sum(
+                int(w) if address >> k & 1 else -int(w) for k, w in enumerate(weights[:-1]))
+            words.append(layout.const({"entry": value // 2, "odd": value % 2}).as_value().value)
+        return words
+
     def create_row_unit(self) -> RowUnit:
         return OffsetBinaryRowUnit(self)
 
@@ -149,6 +162,10 @@ class TableElement(Element):
 
     def elaborate(self, platform):
         m = Module()
+        self._add(m, self._read(m))
+        return m
+
+    def _read(self, m: Module) -> Value:
         arithmetic = self.arithmetic
         m.submodules.table = table = Memory(
             shape=Shape.cast(arithmetic.load_shape).width, depth=arithmetic.load_cycles, init=[],
@@ -158,9 +175,13 @@ class TableElement(Element):
         m.d.comb += [write.en.eq(self.load), write.data.eq(self.load_data),
                      write.addr.eq(self.load_step ^ (self.load_step >> 1)),
                      read.addr.eq(self.symbol.address)]
+        return read.data
+
+    def _add(self, m: Module, word: Value) -> None:
+        arithmetic = self.arithmetic
         entry = Signal(arithmetic.load_shape, reset_less=True)
         negate, active = (Signal(name=name, reset_less=True) for name in ("negate", "active"))
-        m.d.sync += [entry.eq(read.data), negate.eq(self.symbol.negate),
+        m.d.sync += [entry.eq(word), negate.eq(self.symbol.negate),
                      active.eq(self.symbol.active)]
         psum = Signal(self.psum_o.shape(), reset_less=True)
         m.submodules.gated_add = adder = GatedAdd(
@@ -171,7 +192,22 @@ class TableElement(Element):
             adder.subtract.eq(negate), adder.ones.eq(entry.odd), self.psum_o.eq(psum),
         ]
         m.d.sync += psum.eq(adder.total)
-        return m
+
+
+class ConstantTableElement(TableElement):
+    """The same with a table that never changes, in LUTs."""
+
+    def __init__(self, arithmetic: Distributed, row: int, weights: np.ndarray):
+        self._words = arithmetic.table(weights)
+        super().__init__(arithmetic, row, constant=True)
+
+    def _read(self, m: Module) -> Value:
+        word = Signal(Shape.cast(self.arithmetic.load_shape).width, name="word")
+        with m.Switch(self.symbol.address):
+            for address, value in enumerate(self._words):
+                with m.Case(address):
+                    m.d.comb += word.eq(value)
+        return word
 
 
 class OffsetBinaryRowUnit(RowUnit):

@@ -5,11 +5,12 @@ a cycle a row. Weights come anew with every symbol, or are held in place (weight
 a row's elements load together, group by group, while the row is not active.
 """
 
+import numpy as np
 from amaranth.hdl import Module, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow, In, Member, Out
 
-from ..arith import Arithmetic
+from ..arith import Arithmetic, Element
 from .common import delayed
 
 __all__ = ["SystolicArray", "correction_port"]
@@ -32,6 +33,8 @@ class SystolicArray(wiring.Component):
         Columns that see a symbol in the same cycle.
     held : bool
         Whether weights are held.
+    weights : int64 array (rows, columns, taps), optional
+        Weights that never change, instead of those that come by a port.
 
     Attributes
     ----------
@@ -53,16 +56,22 @@ class SystolicArray(wiring.Component):
     """
 
     def __init__(self, arithmetic: Arithmetic, rows: int, columns: int, hop: int,
-                 held: bool = False):
-        assert held or not arithmetic.holds_weights
+                 held: bool = False, weights: np.ndarray | None = None):
+        assert held or weights is not None or not arithmetic.holds_weights
+        self.weights = weights
         self.arithmetic, self.rows, self.columns, self.hop = arithmetic, rows, columns, hop
         self.held = held
+        if weights is not None:
+            ports = {}
+        elif held:
+            ports = {"loads": In(1).array(rows),
+                     "load_step": In(range(max(arithmetic.load_cycles, 2))),
+                     "load_data": In(arithmetic.load_shape).array(columns)}
+        else:
+            ports = {"codes": In(unsigned(arithmetic.weight_code_bits)).array(rows, columns)}
         super().__init__({
             "symbols": In(arithmetic.symbol_shape).array(rows),
-            **({"loads": In(1).array(rows),
-                "load_step": In(range(max(arithmetic.load_cycles, 2))),
-                "load_data": In(arithmetic.load_shape).array(columns)} if held else
-               {"codes": In(unsigned(arithmetic.weight_code_bits)).array(rows, columns)}),
+            **ports,
             "psums": Out(arithmetic.psum_shape(rows)).array(columns),
             **correction_port(Out, arithmetic, rows),
         })
@@ -79,10 +88,12 @@ class SystolicArray(wiring.Component):
                     symbol = delayed(m, symbol, 1, f"symbol_row{row}_column{column}")
                     if self.held:
                         load = delayed(m, load, 1, f"load_row{row}_column{column}")
-                element = self.arithmetic.create(row)
+                element = self._create(row, column)
                 m.submodules[f"element{row}_{column}"] = element
                 m.d.comb += element.symbol.eq(symbol)
-                if not self.held:
+                if self.weights is not None:
+                    self._fix(m, element, row, column)
+                elif not self.held:
                     m.d.comb += element.weight.eq(self.codes[row][column])
                 elif self.arithmetic.holds_weights:
                     m.d.comb += [element.load.eq(load), element.load_step.eq(steps[column]),
@@ -101,6 +112,16 @@ class SystolicArray(wiring.Component):
         if hasattr(self, "correction"):
             self._correct(m)
         return m
+
+    def _create(self, row: int, column: int) -> Element:
+        if self.weights is not None and self.arithmetic.holds_weights:
+            return self.arithmetic.create_constant(row, self.weights[row, column])
+        return self.arithmetic.create(row)
+
+    def _fix(self, m: Module, element: Element, row: int, column: int) -> None:
+        if not self.arithmetic.holds_weights:
+            code = self.arithmetic.encode_weights(self.weights[row, column])
+            m.d.comb += element.weight.eq(int(code))
 
     def _load_steps(self, m: Module) -> list[Value]:
         """The loading step as each column sees it."""

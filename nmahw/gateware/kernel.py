@@ -5,8 +5,8 @@ whose activations or weights are not there yet is a bubble, in which no row is a
 is accumulated. Behind the slots nothing stalls.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -14,18 +14,11 @@ from ..kernel import Kernel
 from .array import SystolicArray
 from .common import delayed
 from .gated_add import GatedAdd
+from .kernel_control import KernelControl, SlotTags
 from .skew import SkewFeeder
 from .weight_loader import WeightLoader
 
 __all__ = ["MatrixKernel"]
-
-
-class SlotTags(data.Struct):
-    """What is said about a slot on its way to the accumulators."""
-
-    valid: 1
-    clear: 1
-    emit: 1
 
 
 class MatrixKernel(wiring.Component):
@@ -79,112 +72,30 @@ class MatrixKernel(wiring.Component):
         m.d.sync += [phase.eq(Mux(phase == 0, phases - 1, phase - 1)),
                      strobe.eq((phase == 0) if phases > 1 else 1)]
 
-        active = Signal(rows)  # rows that take part in the slot that begins
-        tags, position = Signal(SlotTags), Signal(self._position)
-        turn = Signal(rows)  # which row is being loaded
-        going = Signal()
-        self._control(m, strobe, active, going, tags, position, loader, turn)
+        m.submodules.control = control = KernelControl(kernel)
+        wiring.connect(m, wiring.flipped(self.weights), control.weights)
+        m.d.comb += [
+            control.strobe.eq(strobe), control.words_valid.eq(self.activations.valid),
+            control.rounds.eq(self.rounds), control.start.eq(self.start),
+            self.started.eq(control.started), self.idle.eq(control.idle),
+            loader.code.eq(control.code), loader.shift.eq(control.shift),
+            loader.take.eq(control.take), loader.begin.eq(control.begin),
+            control.free.eq(loader.free),
+        ]
         for row in range(rows):
-            m.d.comb += array.loads[row].eq(loader.load & turn[row])
+            m.d.comb += array.loads[row].eq(loader.load & control.turn[row])
         m.d.comb += array.load_step.eq(loader.step)
         for column in range(kernel.columns):
             m.d.comb += array.load_data[column].eq(loader.data[column])
         m.submodules.feeder = feeder = SkewFeeder(arithmetic, rows)
         m.d.comb += [
             feeder.word.eq(self.activations.payload), self.activations.ready.eq(feeder.taken),
-            feeder.strobe.eq(strobe), feeder.phase.eq(phase), feeder.valid.eq(going),
-            feeder.active.eq(active),
+            feeder.strobe.eq(strobe), feeder.phase.eq(phase), feeder.valid.eq(control.going),
+            feeder.active.eq(control.active),
             *(array.symbols[row].eq(feeder.symbols[row]) for row in range(rows)),
         ]
-        self._accumulate(m, strobe, tags, position, array)
+        self._accumulate(m, strobe, control.tags, control.position, array)
         return m
-
-    def _control(self, m, strobe, active, going, tags, position, loader, turn) -> None:
-        """Which rows compute, which one loads, and the tags of the slot that begins."""
-        kernel = self.kernel
-        rows = kernel.rows
-        # Codes of the next row in their places?
-        shifted = Signal(range(kernel.columns + 1))
-        codes_ready = Signal()
-        claimed = Signal()
-        take = Signal()
-        m.d.comb += [
-            loader.code.eq(self.weights.payload), loader.take.eq(take),
-            self.weights.ready.eq(~codes_ready & ~claimed),
-            loader.shift.eq(self.weights.ready & self.weights.valid),
-        ]
-        with m.If(loader.shift):
-            m.d.sync += [shifted.eq(shifted + 1), codes_ready.eq(shifted == kernel.columns - 1)]
-        with m.If(loader.free):
-            m.d.sync += claimed.eq(0)
-
-        running, flushing, pending = Signal(), Signal(), Signal()
-        computing = Signal(rows)  # `active`, but for the row whose turn to load it is
-        clearing = Signal()
-        slot = Signal(range(kernel.round_slots), name="slot_of_round")
-        wait = Signal(range(max(kernel.stagger_slots, 2)))
-        idle_left = Signal(range(kernel.idle_slots + 1))
-        following = Signal(rows, init=1, name="next_row")  # one-hot; 0: all had their turn
-        left = Signal(9, name="rounds_left")
-        visit, last_round, go = Signal(), Signal(), going
-        m.d.comb += [
-            visit.eq((wait == 0) & (following != 0)), last_round.eq(left == 0),
-            go.eq(strobe & running & self.activations.valid
-                  & (~visit | last_round | codes_ready)),
-            self.idle.eq(~running & ~flushing & ~pending),
-        ]
-        # Loading begins when the first symbol that says so reaches the row: row r, r cycles later.
-        begins = Signal(rows + kernel.begin_cycles - 1)
-        start_load = Signal()
-        m.d.comb += start_load.eq(go & visit & ~last_round)
-        m.d.comb += [take.eq(delayed(m, start_load, 1, "take", reset=True)),
-                     loader.begin.eq(begins[0])]
-        inserted = Signal.like(begins)
-        m.d.comb += inserted[kernel.begin_cycles - 1:].eq(Mux(start_load, following, 0))
-        m.d.sync += begins.eq(Cat(begins[1:], 0) | inserted)
-
-        m.d.comb += [active.eq(computing & ~Mux(visit, following, 0)),
-                     tags.valid.eq(go | (strobe & flushing)),
-                     tags.clear.eq(clearing | flushing),
-                     tags.emit.eq((clearing & pending) | flushing)]
-        with m.If(go):
-            m.d.sync += [
-                position.eq(position + 1),
-                slot.eq(slot + 1), wait.eq(Mux(wait == 0, 0, wait - 1)),
-                idle_left.eq(Mux(idle_left == 0, 0, idle_left - 1)),
-            ]
-            with m.If(position == kernel.positions - 1):
-                m.d.sync += clearing.eq(0)
-                with m.If(clearing):
-                    m.d.sync += pending.eq(0)
-            back = Mux(idle_left == 1, turn, 0)
-            m.d.sync += computing.eq(active | back)
-            with m.If(visit):
-                m.d.sync += [
-                    turn.eq(following),
-                    following.eq(following << 1), wait.eq(kernel.stagger_slots - 1),
-                    idle_left.eq(Mux(last_round, 0, kernel.idle_slots - 1)),
-                ]
-                if kernel.idle_slots == 1:
-                    m.d.sync += computing.eq(active | Mux(last_round, 0, following))
-                with m.If(~last_round):
-                    m.d.sync += [codes_ready.eq(0), shifted.eq(0), claimed.eq(1)]
-                with m.If(last_round & following[-1]):
-                    m.d.sync += [running.eq(0), pending.eq(1)]
-            with m.If(slot == kernel.round_slots - 1):
-                m.d.sync += [slot.eq(0), wait.eq(0), following.eq(1), left.eq(left - 1)]
-        with m.If(strobe & flushing):
-            m.d.sync += position.eq(position + 1)
-            with m.If(position == kernel.positions - 1):
-                m.d.sync += [flushing.eq(0), pending.eq(0)]
-        # Between slots: the next block, or the sums of the last one on their own.
-        with m.If(~running & ~flushing & (self.start | pending)):
-            m.d.sync += [position.eq(0), slot.eq(0), wait.eq(0), following.eq(1)]
-            with m.If(self.start):
-                m.d.comb += self.started.eq(1)
-                m.d.sync += [running.eq(1), clearing.eq(1), left.eq(self.rounds + 1)]
-            with m.Else():
-                m.d.sync += flushing.eq(1)
 
     def _accumulate(self, m, strobe, tags, position, array) -> None:
         """One memory of sums a column: read, add, write back."""

@@ -1,0 +1,175 @@
+"""Control of the matrix kernel: whose turn it is to load, who computes, what a slot is for.
+
+Whatever decides in a slot is a single register, made ready in the slot before: with arithmetics
+whose slot is one cycle, this logic runs as fast as the array.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..kernel import Kernel
+from .common import delayed
+
+__all__ = ["KernelControl", "SlotTags"]
+
+
+class SlotTags(data.Struct):
+    """What is said about a slot on its way to the accumulators."""
+
+    valid: 1
+    clear: 1
+    emit: 1
+
+
+class Countdown:
+    """Counts turns; `last` is a register.
+
+    Parameters
+    ----------
+    name : str
+    turns : int
+        At least 1.
+    """
+
+    def __init__(self, name: str, turns: int):
+        self.turns = turns
+        self.left = Signal(range(max(turns, 2)), name=f"{name}_left", init=turns - 1)
+        self.last = Signal(name=f"{name}_last", init=turns == 1)
+
+    def restart(self) -> list:
+        """Statements that begin the first turn."""
+        return [self.left.eq(self.turns - 1), self.last.eq(self.turns == 1)]
+
+    def advance(self) -> list:
+        """Statements that begin the next turn; after the last one, there are no more."""
+        return [self.left.eq(Mux(self.left == 0, 0, self.left - 1)), self.last.eq(self.left == 1)]
+
+
+class KernelControl(wiring.Component):
+    """See the module's text.
+
+    Attributes
+    ----------
+    strobe : In
+        A slot begins.
+    weights : In stream
+        Codes.
+    words_valid : In
+        There is a word of activations for the slot.
+    rounds, start, started, idle
+        See `MatrixKernel`.
+    code, shift, take, begin, free
+        For `WeightLoader`.
+    turn : Out
+        One-hot: the row that loads.
+    going : Out
+        With the strobe: the slot has begun and is no bubble.
+    active : Out
+        The rows that take part in it.
+    tags, position : Out
+        What it is for.
+    """
+
+    def __init__(self, kernel: Kernel):
+        self.kernel = kernel
+        code = unsigned(kernel.arithmetic.weight_code_bits)
+        super().__init__({
+            "strobe": In(1), "weights": In(stream.Signature(code)), "words_valid": In(1),
+            "rounds": In(8), "start": In(1), "started": Out(1), "idle": Out(1),
+            "code": Out(code), "shift": Out(1), "take": Out(1), "begin": Out(1), "free": In(1),
+            "turn": Out(kernel.rows), "going": Out(1), "active": Out(kernel.rows),
+            "tags": Out(SlotTags), "position": Out(range(kernel.positions)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        kernel, rows = self.kernel, self.kernel.rows
+        codes_ready, claim = self._codes(m)
+
+        running, flushing, pending, clearing = Signal(), Signal(), Signal(), Signal()
+        computing = Signal(rows)  # `active`, but for the row whose turn to load it is
+        row = Signal(rows, init=1)  # one-hot: the last row that had its turn, or has it
+        visit = Signal(init=1)  # its turn begins in this slot
+        stagger = Countdown("stagger", kernel.stagger_slots)
+        period = Countdown("round", kernel.round_slots)
+        place = Countdown("position", kernel.positions)
+        # Slots until the row that loads is back, less the one of its turn.
+        away = Countdown("away", max(kernel.idle_slots - 1, 1))
+        returning = Signal()
+        left = Signal(9, name="rounds_left")
+        last_round = Signal()
+        go = self.going
+        m.d.comb += [
+            go.eq(self.strobe & running & self.words_valid & (~visit | last_round | codes_ready)),
+            claim.eq(go & visit & ~last_round),
+            self.idle.eq(~running & ~flushing & ~pending),
+            self.active.eq(computing & ~Mux(visit, row, 0)),
+            self.tags.valid.eq(go | (self.strobe & flushing)),
+            self.tags.clear.eq(clearing | flushing),
+            self.tags.emit.eq((clearing & pending) | flushing),
+        ]
+        self._begin_loads(m, claim, row)
+
+        with m.If(go):
+            m.d.sync += [self.position.eq(self.position + 1), *place.advance()]
+            with m.If(place.last):
+                m.d.sync += [*place.restart(), clearing.eq(0), pending.eq(pending & ~clearing)]
+            # Who computes.
+            m.d.sync += [computing.eq(self.active | Mux(returning & away.last, self.turn, 0)),
+                         *away.advance(), returning.eq(returning & ~away.last)]
+            with m.If(visit):
+                m.d.sync += [self.turn.eq(row), *away.restart(), returning.eq(~last_round)]
+                if kernel.idle_slots == 1:
+                    m.d.sync += [computing.eq(self.active | Mux(last_round, 0, row)),
+                                 returning.eq(0)]
+                with m.If(last_round & row[-1]):
+                    m.d.sync += [running.eq(0), pending.eq(1)]
+            # Whose turn is next.
+            m.d.sync += [*period.advance(), *stagger.advance(), visit.eq(0)]
+            with m.If(period.last):
+                m.d.sync += [*period.restart(), *stagger.restart(), visit.eq(1), row.eq(1),
+                             left.eq(left - 1), last_round.eq(left == 1)]
+            with m.Elif(stagger.last & ~row[-1]):
+                m.d.sync += [*stagger.restart(), visit.eq(1), row.eq(row << 1)]
+        with m.If(self.strobe & flushing):
+            m.d.sync += [self.position.eq(self.position + 1), *place.advance()]
+            with m.If(place.last):
+                m.d.sync += [flushing.eq(0), pending.eq(0)]
+        # Between slots: the next block, or the sums of the last one on their own.
+        with m.If(~running & ~flushing & (self.start | pending)):
+            m.d.sync += [self.position.eq(0), *place.restart(), *period.restart(),
+                         *stagger.restart(), visit.eq(1), row.eq(1), returning.eq(0)]
+            with m.If(self.start):
+                m.d.comb += self.started.eq(1)
+                m.d.sync += [running.eq(1), clearing.eq(1), left.eq(self.rounds + 1),
+                             last_round.eq(0)]
+            with m.Else():
+                m.d.sync += flushing.eq(1)
+        return m
+
+    def _codes(self, m: Module) -> tuple[Signal, Signal]:
+        """Whether the next row's codes are in their places; a pulse claims them for loading."""
+        places = Countdown("code", self.kernel.columns)
+        ready, claimed, claim = Signal(name="codes_ready"), Signal(), Signal(name="claim")
+        m.d.comb += [
+            self.code.eq(self.weights.payload), self.weights.ready.eq(~ready & ~claimed),
+            self.shift.eq(self.weights.ready & self.weights.valid),
+        ]
+        with m.If(self.shift):
+            m.d.sync += [*places.advance(), ready.eq(places.last)]
+        with m.If(self.free):
+            m.d.sync += claimed.eq(0)
+        with m.If(claim):
+            m.d.sync += [ready.eq(0), claimed.eq(1), *places.restart()]
+        return ready, claim
+
+    def _begin_loads(self, m: Module, claim: Signal, row: Signal) -> None:
+        """Row r begins to load when the first symbol that says so reaches it, r cycles later."""
+        begins = Signal(self.kernel.rows + self.kernel.begin_cycles - 1)
+        inserted = Signal.like(begins)
+        m.d.comb += [
+            inserted[self.kernel.begin_cycles - 1:].eq(Mux(claim, row, 0)),
+            self.take.eq(delayed(m, claim, 1, "take", reset=True)), self.begin.eq(begins[0]),
+        ]
+        m.d.sync += begins.eq(Cat(begins[1:], 0) | inserted)
