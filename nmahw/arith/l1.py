@@ -1,4 +1,4 @@
-"""AdderNet: the negative L1 distance, an adder and a half an element, exact.
+"""AdderNet: the negative L1 distance, two short carry chains an element, exact.
 
 H. Chen et al., "AdderNet: Do We Really Need Multiplications in Deep Learning?", CVPR 2020.
 
