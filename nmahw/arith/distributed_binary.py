@@ -1,33 +1,38 @@
-"""Distributed arithmetic with a block RAM for every table, exact.
+"""Distributed arithmetic with plain binary tables: nothing is negated, exact.
 
-As in `nmahw.arith.distributed`, with larger tables for devices without distributed RAM: the 256
-words of an iCE40's block RAM hold all the sums that eight weights can make, and one bit plane of
-eight activations is the address. Bits count as 0 and 1, so nothing has to be negated.
+As in `nmahw.arith.distributed`, but bits count as 0 and 1 and every bit is part of the address: a
+table holds all sums of subsets of its weights. That takes one address bit more for as many
+weights, and suits devices whose carry cells cannot negate an operand. Without distributed RAM,
+the 256 words of an iCE40's block RAM hold the sums of eight weights; and where weights never
+change, a table of four is one LUT a bit.
 """
 
 from functools import cached_property
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Shape, Signal, unsigned
+from amaranth.hdl import Cat, Module, Shape, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 
 from . import Arithmetic, Element, LoadUnit, Operand, RowUnit, range_shape
 from ._gray_code import GrayCodeSums
 from .bit_serial import ShiftAccumulateColumnUnit
 
-__all__ = ["DistributedBlockRam"]
+__all__ = ["DistributedBinary", "DistributedBlockRam"]
 
 
-class DistributedBlockRam(Arithmetic):
-    """Eight weights a table of 256 entries in a block RAM."""
+class DistributedBinary(Arithmetic):
+    """Four weights a table of 16 entries in distributed RAM."""
 
-    name = "distributed_block_ram"
-    summary = "256-entry tables of sums of 8 weights in block RAM, addressed by activation bits"
+    name = "distributed_binary"
+    summary = "16-entry tables of sums of 4 weights, addressed by activation bits"
     source = "Croisier 1973; Peled, Liu 1974"
     activation_bits = (1, 16)
     weight_bits = (1, 13)
-    taps = 8
+    taps = 4
     holds_weights = True
+    #: What synthesis is told about the table, and whether it is read a cycle late.
+    table_style = "distributed"
+    reads_late = False
 
     @cached_property
     def entry_shape(self) -> Shape:
@@ -40,7 +45,7 @@ class DistributedBlockRam(Arithmetic):
 
     @property
     def latency_cycles(self) -> int:
-        return 3
+        return 2 + self.reads_late
 
     @property
     def row_latency_cycles(self) -> int:
@@ -78,7 +83,10 @@ class DistributedBlockRam(Arithmetic):
         return total
 
     def create(self, row: int = 0) -> Element:
-        return BlockRamElement(self, row)
+        return SubsetTableElement(self, row)
+
+    def create_constant(self, row: int, weights: np.ndarray) -> Element:
+        return ConstantSubsetTableElement(self, row, weights)
 
     def create_row_unit(self) -> RowUnit:
         return PlanesRowUnit(self)
@@ -90,23 +98,60 @@ class DistributedBlockRam(Arithmetic):
         return ShiftAccumulateColumnUnit(self, rows)
 
 
-class BlockRamElement(Element):
+class DistributedBlockRam(DistributedBinary):
+    """Eight weights a table of 256 entries in a block RAM."""
+
+    name = "distributed_block_ram"
+    summary = "256-entry tables of sums of 8 weights in block RAM, addressed by activation bits"
+    taps = 8
+    table_style = "block"
+    reads_late = True
+
+
+class SubsetTableElement(Element):
     """``psum_o = psum_i + table[address]``, a register behind the table."""
 
     def elaborate(self, platform):
         m = Module()
+        entry = Signal(self.arithmetic.entry_shape, reset_less=True)
+        m.d.sync += entry.eq(self._read(m))
+        self.add_to_psum(m, entry)
+        return m
+
+    def _read(self, m: Module) -> Value:
         arithmetic = self.arithmetic
         m.submodules.table = table = Memory(
             shape=arithmetic.entry_shape, depth=arithmetic.load_cycles, init=[],
-            attrs={"ram_style": "block"})
-        write, read = table.write_port(), table.read_port()
-        entry = Signal(arithmetic.entry_shape, reset_less=True)
+            attrs={"ram_style": arithmetic.table_style})
+        write = table.write_port()
+        read = table.read_port(domain="sync" if arithmetic.reads_late else "comb")
         m.d.comb += [write.en.eq(self.load), write.data.eq(self.load_data),
                      write.addr.eq(self.load_step ^ (self.load_step >> 1)),
-                     read.en.eq(1), read.addr.eq(self.symbol)]
-        m.d.sync += entry.eq(read.data)
-        self.add_to_psum(m, entry)
-        return m
+                     read.addr.eq(self.symbol)]
+        if arithmetic.reads_late:
+            m.d.comb += read.en.eq(1)
+        return read.data
+
+
+class ConstantSubsetTableElement(SubsetTableElement):
+    """The same with a table that never changes, in LUTs."""
+
+    def __init__(self, arithmetic: DistributedBinary, row: int, weights: np.ndarray):
+        self._weights = [int(w) for w in weights]
+        super().__init__(arithmetic, row, constant=True)
+
+    def _read(self, m: Module) -> Value:
+        word = Signal(self.arithmetic.entry_shape, name="word")
+        with m.Switch(self.symbol):
+            for address in range(1 << len(self._weights)):
+                with m.Case(address):
+                    m.d.comb += word.eq(sum(w for k, w in enumerate(self._weights)
+                                            if address >> k & 1))
+        if self.arithmetic.reads_late:
+            late = Signal.like(word, name="late", reset_less=True)
+            m.d.sync += late.eq(word)
+            return late
+        return word
 
 
 class PlanesRowUnit(RowUnit):
