@@ -87,14 +87,15 @@ class MatrixKernel(wiring.Component):
         m.d.comb += array.load_step.eq(loader.step)
         for column in range(kernel.columns):
             m.d.comb += array.load_data[column].eq(loader.data[column])
+        slot_phase = delayed(m, phase, 1, "slot_phase") if phases > 1 else phase
         m.submodules.feeder = feeder = SkewFeeder(arithmetic, rows)
         m.d.comb += [
             feeder.word.eq(self.activations.payload), self.activations.ready.eq(feeder.taken),
-            feeder.strobe.eq(strobe), feeder.phase.eq(phase), feeder.valid.eq(control.going),
+            feeder.strobe.eq(control.slot_strobe), feeder.phase.eq(slot_phase), feeder.valid.eq(control.going),
             feeder.active.eq(control.active),
             *(array.symbols[row].eq(feeder.symbols[row]) for row in range(rows)),
         ]
-        self._accumulate(m, strobe, control.tags, control.position, array)
+        self._accumulate(m, control.slot_strobe, control.tags, control.position, array)
         return m
 
     def _accumulate(self, m, strobe, tags, position, array) -> None:

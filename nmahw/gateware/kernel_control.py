@@ -1,7 +1,8 @@
 """Control of the matrix kernel: whose turn it is to load, who computes, what a slot is for.
 
 Whatever decides in a slot is a single register, made ready in the slot before: with arithmetics
-whose slot is one cycle, this logic runs as fast as the array.
+whose slot is one cycle, this logic runs as fast as the array. Where slots are longer, the decision
+itself has a register too, and everything happens a cycle later.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
@@ -52,7 +53,9 @@ class KernelControl(wiring.Component):
     Attributes
     ----------
     strobe : In
-        A slot begins.
+        A slot may begin in this cycle, or the next if slots are longer than a cycle.
+    slot_strobe : Out
+        It does, as a bubble or not: the cycle that everything else is counted from.
     weights : In stream
         Codes.
     words_valid : In
@@ -64,7 +67,7 @@ class KernelControl(wiring.Component):
     turn : Out
         One-hot: the row that loads.
     going : Out
-        With the strobe: the slot has begun and is no bubble.
+        With `slot_strobe`: the slot is no bubble.
     active : Out
         The rows that take part in it.
     tags, position : Out
@@ -75,7 +78,7 @@ class KernelControl(wiring.Component):
         self.kernel = kernel
         code = unsigned(kernel.arithmetic.weight_code_bits)
         super().__init__({
-            "strobe": In(1), "weights": In(stream.Signature(code)), "words_valid": In(1),
+            "strobe": In(1), "slot_strobe": Out(1), "weights": In(stream.Signature(code)), "words_valid": In(1),
             "rounds": In(8), "start": In(1), "started": Out(1), "idle": Out(1),
             "code": Out(code), "shift": Out(1), "take": Out(1), "begin": Out(1), "free": In(1),
             "turn": Out(kernel.rows), "going": Out(1), "active": Out(kernel.rows),
@@ -99,13 +102,19 @@ class KernelControl(wiring.Component):
         returning = Signal()
         left = Signal(9, name="rounds_left")
         last_round = Signal()
-        go = self.going
+        go, decision = self.going, Signal()
+        begin = [self.slot_strobe.eq(self.strobe), go.eq(decision)]
+        if kernel.phases > 1:
+            m.d.sync += begin
+        else:
+            m.d.comb += begin
         m.d.comb += [
-            go.eq(self.strobe & running & self.words_valid & (~visit | last_round | codes_ready)),
+            decision.eq(self.strobe & running & self.words_valid
+                        & (~visit | last_round | codes_ready)),
             claim.eq(go & visit & ~last_round),
             self.idle.eq(~running & ~flushing & ~pending),
             self.active.eq(computing & ~Mux(visit, row, 0)),
-            self.tags.valid.eq(go | (self.strobe & flushing)),
+            self.tags.valid.eq(go | (self.slot_strobe & flushing)),
             self.tags.clear.eq(clearing | flushing),
             self.tags.emit.eq((clearing & pending) | flushing),
         ]
@@ -132,7 +141,7 @@ class KernelControl(wiring.Component):
                              left.eq(left - 1), last_round.eq(left == 1)]
             with m.Elif(stagger.last & ~row[-1]):
                 m.d.sync += [*stagger.restart(), visit.eq(1), row.eq(row << 1)]
-        with m.If(self.strobe & flushing):
+        with m.If(self.slot_strobe & flushing):
             m.d.sync += [self.position.eq(self.position + 1), *place.advance()]
             with m.If(place.last):
                 m.d.sync += [flushing.eq(0), pending.eq(0)]

@@ -13,8 +13,9 @@ __all__ = ["SkewFeeder"]
 class SkewFeeder(wiring.Component):
     """Row r sees a word r cycles after row 0, for all phases of its step.
 
-    A word is taken at the end of its slot: as many rows as a slot has phases find it where it
-    comes from; later ones keep it for as many slots as go by until their turn.
+    A word is taken a cycle before its slot ends, so that whoever decides about the next slot can
+    look at the next word: as many rows as a slot has phases, less one, find it where it comes
+    from; later ones keep it for as many slots as go by until their turn.
 
     Parameters
     ----------
@@ -51,7 +52,9 @@ class SkewFeeder(wiring.Component):
         begun, end = Signal(), Signal()
         if phases > 1:
             m.d.sync += begun.eq(Mux(self.strobe, self.valid, begun))
-            m.d.comb += [end.eq(self.phase == 0), self.taken.eq(begun & end)]
+            # With two phases, the first cycle is the last but one.
+            m.d.comb += [end.eq(self.phase == 1),
+                         self.taken.eq(end & Mux(self.strobe, self.valid, begun))]
         else:
             m.d.comb += self.taken.eq(self.valid)
         row_strobe, row_phase = self.strobe, delayed(m, self.phase, 1, "phase")
@@ -60,10 +63,10 @@ class SkewFeeder(wiring.Component):
                 row_strobe = delayed(m, row_strobe, 1, f"strobe_row{row}") if phases > 1 else 1
                 row_phase = delayed(m, row_phase, 1, f"phase_row{row}")
             takes_part = self.active[row] & self.valid
-            if row and phases > 1:
+            if row and phases > 2:  # with two, it is kept at once
                 takes_part = self._captured(m, takes_part, self.strobe, f"takes_part{row}")
             word = Cat(self.word[row * width:(row + 1) * width], takes_part)
-            for stage in range(row // phases):
+            for stage in range((row + 1) // phases if phases > 1 else row):
                 word = self._captured(m, word, end, f"word{row}_{stage}")
             word = self._captured(m, word, row_strobe, f"word{row}")
             m.submodules[f"row_unit{row}"] = unit = self.arithmetic.create_row_unit()
