@@ -207,9 +207,14 @@ def score(arithmetic: Arithmetic, count: int, seed: int = 0, rows: int = 2,
 
     Raises
     ------
-    ModelError, BuildError, EnvironmentProblem
+    ModelError
+        The arithmetic holds its weights, or see `Step`.
+    BuildError, EnvironmentProblem
         See `Step`.
     """
+    if arithmetic.holds_weights:
+        raise ModelError(f"{arithmetic} must take a weight code in every step to be mutated, but "
+                         "holds its weights")
     step = Step(arithmetic, rows)
     drawn = mutants(step.machine, count, seed)
     given = stimulus(arithmetic, rows)

@@ -10,6 +10,7 @@ from nmahw.arith.bit_serial import BitSerial, BitSerialElement
 from nmahw.cli import run
 from nmahw.errors import BuildError, MismatchError, ModelError
 from nmahw.formal.aig import Graph, read_aiger
+from nmahw.formal.encoding import MOST_JOINT_BITS
 from nmahw.formal.proof import MOST_OPERAND_BITS, check_golden, prove
 from nmahw.formal.solve import satisfy
 from rtl import step_results
@@ -27,7 +28,9 @@ def instance(kind, bits, signed):
 
 #: Floats of 16 bits and more have more operands than can be listed.
 LISTABLE = [kind for kind in ARITHMETICS if width(kind, 8) <= MOST_OPERAND_BITS]
-SMALL = [kind for kind in LISTABLE if width(kind, 4) <= 12]
+SMALL = [kind for kind in LISTABLE if width(kind, 4) <= 12 and not kind.holds_weights]
+#: Their taps have codes together, of which all are listed.
+HELD = [kind for kind in LISTABLE if kind.holds_weights]
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
@@ -37,9 +40,27 @@ def test_proved_at_four_bits(kind, signed):
     assert proof.holds, f"{proof.arithmetic}: {proof.counterexample}"
 
 
+@pytest.mark.parametrize("kind", HELD, ids=lambda kind: kind.name)
+def test_proved_with_held_weights(kind):
+    bits = min(4, MOST_JOINT_BITS // kind.taps)
+    proof = prove(kind(Operand(4, True), Operand(bits, True)), rows=1)
+    assert proof.holds, f"{proof.arithmetic}: {proof.counterexample}"
+    assert proof.statement == "value = sum of product, each tap alone"
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
-@pytest.mark.parametrize("kind", LISTABLE, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", HELD, ids=lambda kind: kind.name)
+def test_taps_together_with_held_weights(kind, signed):
+    proof = prove(kind(Operand(3, signed), Operand(1, True)), rows=1, together=True)
+    assert proof.holds, f"{proof.arithmetic}: {proof.counterexample}"
+    assert proof.statement == "value = sum of product"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("kind", [kind for kind in LISTABLE if not kind.holds_weights],
+                         ids=lambda kind: kind.name)
 def test_proved_at_eight_bits(kind, signed):
     proof = prove(instance(kind, 8, signed))
     assert proof.holds, f"{proof.arithmetic}: {proof.counterexample}"
@@ -214,7 +235,7 @@ def test_operands_that_cannot_be_listed_are_refused():
         prove(wide)
 
 
-def test_codes_must_be_fields():
+def test_codes_must_be_fields_or_few():
     class Tangled(MultiplierArithmetic):
         name, taps = "tangled", 2
 
@@ -224,8 +245,10 @@ def test_codes_must_be_fields():
         def encode_weights(self, weights, used=None):
             return np.abs(weights[..., 0] * weights[..., 1]).astype(object)
 
-    with pytest.raises(ModelError, match="tangled must give every tap's weight a field"):
-        prove(Tangled(S4, S4))
+    wide = Operand(11, True)
+    with pytest.raises(ModelError, match="at most 20 bits of weights an element to be proved, "
+                                         "not 22: its taps have a code together"):
+        prove(Tangled(S4, wide))
 
 
 # The machinery.

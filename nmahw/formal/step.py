@@ -9,16 +9,15 @@ Each of the `taps` of a row may be unused, and each row inactive. The value must
 operation over the taps that count, plus the `step_offset` of their weights.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Elaboratable, Module, Signal
 
-from ..arith import Arithmetic
-from ..errors import ModelError
+from ..arith import Arithmetic, Operand
 from ..operations import operation
 from .aig import FALSE, Graph, Machine, Word
+from .encoding import Encoding
 from .machine import machine_of
 
 __all__ = ["Operands", "Step", "StepCircuit"]
@@ -45,7 +44,8 @@ class StepCircuit(Elaboratable):
     ----------
     ports : dict of str to Value
         ``activations<row>``, ``active<row>``, ``phase<row>``, ``code<row>``, ``first``, ``last``,
-        ``value``.
+        ``value``; where weights are held, ``load<row>``, ``load_code``, ``load_step`` and
+        ``element_load_step`` instead of the codes.
     """
 
     def __init__(self, arithmetic: Arithmetic, rows: int):
@@ -57,7 +57,16 @@ class StepCircuit(Elaboratable):
                       "value": self.column_unit.value}
         for row, (unit, element) in enumerate(zip(self.units, self.elements, strict=True)):
             self.ports |= {f"activations{row}": unit.activations, f"active{row}": unit.active,
-                           f"phase{row}": unit.phase, f"code{row}": element.weight}
+                           f"phase{row}": unit.phase}
+            if arithmetic.holds_weights:
+                self.ports[f"load{row}"] = element.load
+            else:
+                self.ports[f"code{row}"] = element.weight
+        if arithmetic.holds_weights:
+            self.load_unit = arithmetic.create_load_unit()
+            self.element_load_step = Signal.like(self.elements[0].load_step)
+            self.ports |= {"load_code": self.load_unit.code, "load_step": self.load_unit.step,
+                           "element_load_step": self.element_load_step}
 
     def elaborate(self, platform):
         m = Module()
@@ -68,7 +77,12 @@ class StepCircuit(Elaboratable):
             m.d.comb += element.symbol.eq(unit.symbol)
             if row:
                 m.d.comb += element.psum_i.eq(above)
+            if self.arithmetic.holds_weights:
+                m.d.comb += [element.load_step.eq(self.element_load_step),
+                             element.load_data.eq(self.load_unit.data)]
             above = element.psum_o
+        if self.arithmetic.holds_weights:
+            m.submodules.load_unit = self.load_unit
         m.submodules.column_unit = self.column_unit
         m.d.comb += self.column_unit.psum.eq(above)
         if self.arithmetic.correction_shape(self.rows) is not None:
@@ -117,63 +131,19 @@ class Step:
     Raises
     ------
     ModelError
-        The weight codes of several taps are not separate fields, or offsets do not add up.
+        See `Encoding`.
     BuildError, EnvironmentProblem
         Yosys refuses the circuit, or is missing.
     """
 
     def __init__(self, arithmetic: Arithmetic, rows: int = 2):
         self.arithmetic, self.rows = arithmetic, rows
-        self.weights = np.array(arithmetic.weight.values, dtype=np.int64)
-        self.has_code = arithmetic.project(self.weights) == self.weights
-        self.codes, self.unused_code = self._codes()
-        self.offsets = self._offsets()
+        self.encoding = Encoding(arithmetic)
         circuit = StepCircuit(arithmetic, rows)
         self.machine = machine_of(circuit, circuit.ports)
         if arithmetic.exact and arithmetic.operation == "product":
             product = ProductCircuit(arithmetic)
             self._product = machine_of(product, product.ports)
-
-    # Tables of the arithmetic's own encoding.
-
-    def _codes(self) -> tuple[np.ndarray, int]:
-        """What each tap's weights change in an unused code (taps, weights), and that code."""
-        taps, count = self.arithmetic.taps, len(self.weights)
-        known = np.where(self.has_code, self.weights, 0)
-        none = np.zeros((1, taps), dtype=np.int64)
-        unused = int(self.arithmetic.encode_weights(none, none.astype(bool))[0])
-        codes = np.zeros((taps, count), dtype=object)
-        for tap in range(taps):
-            weights, used = np.zeros((2, count, taps), dtype=np.int64)
-            weights[:, tap], used[:, tap] = known, 1
-            codes[tap] = [int(code) ^ unused
-                          for code in self.arithmetic.encode_weights(weights, used.astype(bool))]
-        if taps > 1:
-            rng = np.random.default_rng(0)
-            picked = rng.integers(0, count, (4096, taps))
-            used = rng.random((4096, taps)) < 0.8
-            joint = self.arithmetic.encode_weights(np.where(used, known[picked], 0), used)
-            for row, code in enumerate(joint):
-                fields = [codes[tap][picked[row, tap]] for tap in range(taps) if used[row, tap]]
-                for field in fields:
-                    code = int(code) ^ field
-                if code != unused:
-                    raise ModelError(f"{self.arithmetic.name} must give every tap's weight a "
-                                     "field of its own in the weight code to be proved")
-        return codes, unused
-
-    def _offsets(self) -> np.ndarray:
-        """`step_offset` of every single weight (weights,)."""
-        a = self.arithmetic
-        known = np.where(self.has_code, self.weights, 0)
-        offsets = np.asarray(a.step_offset(known[None], a.activation))
-        picked = np.random.default_rng(0).integers(0, len(known), (2, 4096))
-        if (a.step_offset(known[picked], a.activation) != offsets[picked].sum(axis=0)).any():
-            raise ModelError(f"{a.name} must have step offsets that add up over the taps to be "
-                             "proved")
-        return offsets
-
-    # Unrolling.
 
     def free(self, graph: Graph) -> Operands:
         """Operands of which nothing is known."""
@@ -185,23 +155,9 @@ class Step:
 
     def admissible(self, graph: Graph, given: Operands) -> int:
         """Literal that holds when every weight that is used has a code."""
-        return graph.all([graph.or_(used ^ 1, self._by_weight(graph, w, self.has_code, 1)[0])
+        return graph.all([graph.or_(used ^ 1, self.encoding.admissible(graph, w))
                           for ws, useds in zip(given.w, given.used, strict=True)
                           for w, used in zip(ws, useds, strict=True)])
-
-    def _by_weight(self, graph: Graph, w: Word, entries: Sequence[int], width: int) -> Word:
-        """Table of entries by weight, lowest weight first."""
-        # By bit patterns: rolling brings the negative weights behind the others.
-        rolled = np.roll(np.asarray(entries, dtype=object), self.arithmetic.weight.low)
-        return graph.table(w, [int(entry) for entry in rolled], width)
-
-    def _code(self, graph: Graph, given: Operands, row: int) -> Word:
-        width = self.arithmetic.weight_code_bits
-        code = graph.constant(self.unused_code, width)
-        for tap, (w, used) in enumerate(zip(given.w[row], given.used[row], strict=True)):
-            field = self._by_weight(graph, w, self.codes[tap], width)
-            code = [graph.xor(c, graph.and_(f, used)) for c, f in zip(code, field, strict=True)]
-        return code
 
     def values(self, graph: Graph, given: Operands, machine: Machine | None = None,
                free: dict[object, Word] | None = None) -> list[Word]:
@@ -227,11 +183,13 @@ class Step:
 
         phases = a.phases(a.activation)
         state = anything("state", len(machine.latches))
-        codes = [self._code(graph, given, row) for row in range(self.rows)]
+        codes = [self.encoding.code(graph, *element)
+                 for element in zip(given.w, given.used, strict=True)]
         to_psum = a.row_latency_cycles + self.rows - 1 + a.latency_cycles
         shown = []
-        for cycle in range(to_psum + phases + a.column_latency_cycles):
-            inputs = {"rst": [FALSE]}
+        # Weights that are held are loaded before cycle 0.
+        for cycle in range(-self.load_cycles, to_psum + phases + a.column_latency_cycles):
+            inputs = {"rst": [FALSE], **self._load(graph, codes, cycle)}
             for row in range(self.rows):
                 if 0 <= cycle - row < phases:
                     left = phases - 1 - (cycle - row)
@@ -239,7 +197,7 @@ class Step:
                         f"activations{row}": [bit for x in given.x[row] for bit in x],
                         f"active{row}": [given.active[row]],
                         f"phase{row}": graph.constant(left, (phases - 1).bit_length() or 1)}
-                if 0 <= cycle - row - a.row_latency_cycles < phases:
+                if 0 <= cycle - row - a.row_latency_cycles < phases and not a.holds_weights:
                     inputs[f"code{row}"] = codes[row]
             if 0 <= (phase := cycle - to_psum) < phases:
                 inputs |= {"first": [int(phase == 0)], "last": [int(phase == phases - 1)]}
@@ -251,15 +209,54 @@ class Step:
                 shown.append(outputs["value"])
         return shown
 
+    @property
+    def load_cycles(self) -> int:
+        """Cycles that loading all rows' weights takes, 0 where they are not held."""
+        a = self.arithmetic
+        return (self.rows * a.load_cycles + a.load_latency_cycles) * a.holds_weights
+
+    def _load(self, graph: Graph, codes: list[Word], cycle: int) -> dict[str, Word]:
+        """What the load unit and the elements get, one row after the other."""
+        a = self.arithmetic
+        if not a.holds_weights:
+            return {}
+        width = (a.load_cycles - 1).bit_length() or 1
+        row, step = divmod(cycle + self.load_cycles, a.load_cycles)
+        inputs = {}
+        if row < self.rows:
+            inputs |= {"load_code": codes[row], "load_step": graph.constant(step, width)}
+        row, step = divmod(cycle + self.load_cycles - a.load_latency_cycles, a.load_cycles)
+        inputs |= {f"load{number}": [int(number == row)] for number in range(self.rows)}
+        if 0 <= row < self.rows:
+            inputs["element_load_step"] = graph.constant(step, width)
+        return inputs
+
+    def joint_offset(self, graph: Graph, given: Operands, phase: int, width: int) -> Word | None:
+        """Sum of the step offsets after `phase`, where they are not sums over the taps.
+
+        None where nothing is known of that phase: no narrower activation ends with it.
+        """
+        a = self.arithmetic
+        total = graph.constant(0, width)
+        if not self.encoding.joint:
+            return total
+        spans = [Operand(bits, a.activation.signed) for bits in range(1, a.activation.bits + 1)]
+        span = next((span for span in reversed(spans) if a.phases(span) == phase + 1), None)
+        if span is None:
+            return None
+        for w, used, active in zip(given.w, given.used, given.active, strict=True):
+            part = self.encoding.offset(graph, w, used, width, span)
+            total = graph.add(total, [graph.and_(bit, active) for bit in part])
+        return total
+
     def expected(self, graph: Graph, given: Operands, width: int) -> Word:
         """What the value must be, by definition."""
         total = graph.constant(0, width)
-        for row in range(self.rows):
-            for x, w, used in zip(given.x[row], given.w[row], given.used[row], strict=True):
-                counts = graph.and_(used, given.active[row])
-                for term in (self.definition(graph, x, w, width),
-                             self._by_weight(graph, w, self.offsets, width)):
-                    total = graph.add(total, [graph.and_(bit, counts) for bit in term])
+        for xs, ws, useds, active in zip(given.x, given.w, given.used, given.active, strict=True):
+            terms = [[graph.and_(bit, used) for bit in self.definition(graph, x, w, width)]
+                     for x, w, used in zip(xs, ws, useds, strict=True)]
+            for term in (*terms, self.encoding.offset(graph, ws, useds, width)):
+                total = graph.add(total, [graph.and_(bit, active) for bit in term])
         return total
 
     def definition(self, graph: Graph, x: Word, w: Word, width: int) -> Word:
@@ -270,7 +267,8 @@ class Step:
             sign = product[-1] if a.activation.signed or a.weight.signed else 0
             return (product + [sign] * width)[:width]
         function = operation(a.operation).apply if a.exact else a.compute
-        table = np.asarray(function(np.array(a.activation.values)[None, :],
-                                    np.where(self.has_code, self.weights, 0)[:, None]))
+        weights = np.where(self.encoding.has_code, self.encoding.weights, 0)
+        table = np.asarray(function(np.array(a.activation.values)[None, :], weights[:, None]))
+        # By bit patterns: rolling brings the negative values behind the others.
         table = np.roll(table, (a.weight.low, a.activation.low), axis=(0, 1))
-        return graph.table([*x, *w], [int(entry) for entry in table.ravel()], width)
+        return graph.table([*x, *w], table.ravel(), width)
