@@ -20,7 +20,7 @@ _ROLE_WIRE = re.compile(rf'^ *attribute \\{ROLE} "(\w+)"\n(?: *attribute .*\n)*'
 _WIDTH = re.compile(r"\bwidth (\d+)")
 _CELL = re.compile(r"(?:^  attribute [^\n]*\n)*^  cell .*?^  end\n", re.MULTILINE | re.DOTALL)
 _CONSTANT = re.compile(r"\d+'[01x]+")
-_OPTIONS = ("gate", "negate", "subtract", "ones", "carry")
+_OPTIONS = ("gate", "negate", "subtract", "twos", "carry")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class CarryChain:
     ----------
     bits : int
         Width of `augend`, `addend` and `total`.
-    gate, negate, subtract, ones, carry : bool
+    gate, negate, subtract, twos, carry : bool
         Which of the inputs of one bit there are.
     """
 
@@ -39,7 +39,7 @@ class CarryChain:
     gate: bool = False
     negate: bool = False
     subtract: bool = False
-    ones: bool = False
+    twos: bool = False
     carry: bool = False
 
     @property

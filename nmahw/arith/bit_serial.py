@@ -9,6 +9,7 @@ plane of a signed activation counts negative).
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 
+from ..gateware.gated_add import GatedAdd
 from . import Arithmetic, ColumnUnit, Element, Operand, RowUnit, range_shape
 
 __all__ = ["BitSerial", "BitSerialRadix4", "BitSerialWeight", "BitSerialWeightRadix4"]
@@ -83,8 +84,16 @@ class ShiftAccumulateColumnUnit(ColumnUnit):
 
     def elaborate(self, platform):
         m = Module()
-        first = -self.psum if self.arithmetic.activation.signed else self.psum
-        m.d.sync += self.value.eq(Mux(self.first, first, (self.value << 1) + self.psum))
+        if self.arithmetic.activation.signed:
+            m.d.sync += self.value.eq(Mux(self.first, -self.psum, (self.value << 1) + self.psum))
+            return m
+        shape = self.value.shape()
+        doubled = Signal(Shape(shape.width + 1, shape.signed))
+        m.submodules.gated_add = adder = GatedAdd(
+            self.psum.shape(), doubled.shape(), shape, gate=True)
+        m.d.comb += [doubled.eq(self.value << 1), adder.augend.eq(self.psum),
+                     adder.addend.eq(doubled), adder.gate.eq(~self.first)]
+        m.d.sync += self.value.eq(adder.total)
         return m
 
 

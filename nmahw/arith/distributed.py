@@ -78,7 +78,7 @@ class Distributed(Arithmetic):
 
     @property
     def load_shape(self) -> data.StructLayout:
-        return data.StructLayout({"entry": self.entry_shape, "odd": 1})
+        return data.StructLayout({"entry": self.entry_shape, "even": 1})
 
     @property
     def load_latency_cycles(self) -> int:
@@ -118,7 +118,7 @@ class Distributed(Arithmetic):
         for tap in range(self.address_bits):
             codes = codes | ((weights[..., tap].astype(object) & mask) << (tap * self.weight.bits))
         width = self.entry_shape.width
-        tail = (first.astype(object) & ((1 << width) - 1)) | (parity.astype(object) << width)
+        tail = (first.astype(object) & ((1 << width) - 1)) | ((1 - parity.astype(object)) << width)
         return codes | (tail << (self.address_bits * self.weight.bits))
 
     def compute(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -144,7 +144,8 @@ class Distributed(Arithmetic):
         for address in range(1 << self.address_bits):
             value = int(weights[-1]) + sum(
                 int(w) if address >> k & 1 else -int(w) for k, w in enumerate(weights[:-1]))
-            words.append(layout.const({"entry": value // 2, "odd": value % 2}).as_value().value)
+            word = layout.const({"entry": value // 2, "even": 1 - value % 2})
+            words.append(word.as_value().value)
         return words
 
     def create_row_unit(self) -> RowUnit:
@@ -186,10 +187,10 @@ class TableElement(Element):
         psum = Signal(self.psum_o.shape(), reset_less=True)
         m.submodules.gated_add = adder = GatedAdd(
             self.psum_i.shape(), entry.entry.shape(), psum.shape(),
-            gate=True, subtract=True, ones=True)
+            gate=True, subtract=True, twos=True)
         m.d.comb += [
             adder.augend.eq(self.psum_i), adder.addend.eq(entry.entry), adder.gate.eq(active),
-            adder.subtract.eq(negate), adder.ones.eq(entry.odd), self.psum_o.eq(psum),
+            adder.subtract.eq(negate), adder.twos.eq(entry.even), self.psum_o.eq(psum),
         ]
         m.d.sync += psum.eq(adder.total)
 
@@ -242,10 +243,10 @@ class SubsetSumLoadUnit(LoadUnit):
             arithmetic.weight.shape, arithmetic.address_bits, arithmetic.entry_shape)
         m.d.comb += [Cat(*sums.weights, first).eq(self.code), sums.first.eq(first.entry),
                      sums.step.eq(self.step), self.data.entry.eq(sums.entry)]
-        odd = first.odd
+        even = first.even
         for stage in range(sums.LATENCY_CYCLES):
-            kept = Signal(name=f"odd{stage}", reset_less=True)
-            m.d.sync += kept.eq(odd)
-            odd = kept
-        m.d.comb += self.data.odd.eq(odd)
+            kept = Signal(name=f"even{stage}", reset_less=True)
+            m.d.sync += kept.eq(even)
+            even = kept
+        m.d.comb += self.data.even.eq(even)
         return m

@@ -49,14 +49,12 @@ class Ecp5(Family):
         # Half a CCU2C: with INIT 0x96AA its LUT is A when D is 0 and A ^ B ^ C when D is 1; the
         # carry is taken from A where the LUT is 0 and passed on where it is 1. That is
         # A + (D & (B ^ C)) + carry. With 0x0008 and D it carries A & B, which makes the first
-        # carry: an input CIN from anywhere but another carry cell would cost a whole cell. With
-        # 0xF008, C lets the chain's constant CIN through instead, which is 0.
+        # carry: an input CIN from anywhere but another carry cell would cost a whole cell.
         gate = "gate" if chain.gate else "1'b1"
         invert = "negate" if chain.negate else "subtract" if chain.subtract else "1'b0"
-        first = (gate, "subtract") if chain.subtract else (
+        first = ("twos" if chain.twos else gate, "subtract") if chain.subtract else (
             "1'b1", "carry" if chain.carry else "1'b0")
-        start = ("16'hF008", *first, "ones") if chain.ones else ("16'h0008", *first, "1'b0")
-        halves = [(*start, "1'b1", "")]
+        halves = [("16'h0008", *first, "1'b0", "1'b1", "")]
         halves += [("16'h96AA", f"augend[{bit}]", f"addend[{bit}]", invert, gate, f"total[{bit}]")
                    for bit in range(chain.bits)]
         if len(halves) % 2:

@@ -46,7 +46,7 @@ class Gowin(Family):
         # An ALU's LUT gates one operand (mode MULT: (I0 & I1) + I3) or inverts it (mode ADDSUB:
         # I0 + (I1 ^ ~I3)); both at once need a LUT per bit, which is no better than the generic.
         invert = "negate" if chain.negate else "subtract" if chain.subtract else ""
-        if (chain.gate and invert) or chain.ones:
+        if (chain.gate and invert) or chain.twos:
             return None
         mode, pins = ((9, ".I0(addend[{0}]), .I1(gate), .I3(augend[{0}])") if chain.gate else
                       (2, f".I0(augend[{{0}}]), .I1(addend[{{0}}]), .I3(~{invert})"))

@@ -38,7 +38,7 @@ class Ice40(Family):
         # A carry takes its operands as they are, but the LUT of the sum has a fourth input, which
         # can choose the augend instead: with the gate off, carries run that nobody looks at. To
         # invert the addend takes a LUT per bit before the chain, and so does gating it.
-        if not chain.gate or chain.negate or chain.ones or chain.carry:
+        if not chain.gate or chain.negate or chain.twos or chain.carry:
             return None
         if chain.subtract:
             # Yosys puts the choice into the chain's LUTs.

@@ -23,7 +23,8 @@ class GatedAdd(wiring.Component):
     Operands are extended to the total's width, each as its own shape says, before anything is
     done to them; `negate` and `gate` are one bit for all bits of `addend`. A `subtract` in the
     place of `negate` also brings its own carry, `subtract & gate`, so that the addend is
-    subtracted and not one more; but where `ones` is 1 it does not (one's complement).
+    subtracted and not one more. With `twos` that carry is `subtract & twos` instead: where `twos`
+    is 0, the one's complement is added.
 
     Parameters
     ----------
@@ -31,15 +32,15 @@ class GatedAdd(wiring.Component):
         Of at least one bit.
     total_shape : ShapeLike
         The total is taken modulo two to its width.
-    gate, negate, subtract, ones, carry : bool
+    gate, negate, subtract, twos, carry : bool
         Whether there is such an input; without it, the addend counts, is not inverted, and
         nothing is carried in. At most one of `negate` and `subtract`, `carry` not with
-        `subtract`, `ones` only with it.
+        `subtract`, `twos` only with it.
 
     Attributes
     ----------
     augend, addend : In
-    gate, negate, subtract, ones, carry : In(1)
+    gate, negate, subtract, twos, carry : In(1)
         Where asked for.
     total : Out
         In the same cycle.
@@ -52,17 +53,17 @@ class GatedAdd(wiring.Component):
 
     def __init__(self, augend_shape: ShapeLike, addend_shape: ShapeLike, total_shape: ShapeLike,
                  *, gate: bool = False, negate: bool = False, subtract: bool = False,
-                 ones: bool = False, carry: bool = False):
+                 twos: bool = False, carry: bool = False):
         for what, shape in (("augend", augend_shape), ("addend", addend_shape),
                             ("total", total_shape)):
             if Shape.cast(shape).width < 1:
                 raise ValueError(f"{what} shape must have at least one bit, not {shape!r}")
-        if ones and not subtract:
-            raise ValueError("input ones must come with subtract")
+        if twos and not subtract:
+            raise ValueError("input twos must come with subtract")
         if subtract and (negate or carry):
             raise ValueError("inputs must be subtract or negate and carry, not both")
         self._options = [name for name, there in (
-            ("gate", gate), ("negate", negate), ("subtract", subtract), ("ones", ones),
+            ("gate", gate), ("negate", negate), ("subtract", subtract), ("twos", twos),
             ("carry", carry)) if there]
         super().__init__({"augend": In(augend_shape), "addend": In(addend_shape),
                           **{name: In(1) for name in self._options}, "total": Out(total_shape)})
@@ -88,9 +89,7 @@ class GatedAdd(wiring.Component):
             # A multiplexer, which becomes a register's reset where there is no augend.
             addend = Mux(extra["gate"], addend, 0)
         if "subtract" in extra:
-            carry = extra["subtract"] & extra.get("gate", 1)
-            if "ones" in extra:
-                carry = carry & ~extra["ones"]
+            carry = extra["subtract"] & extra.get("twos", extra.get("gate", 1))
         if carry is None:
             m.d.comb += total.eq(augend + addend)
         else:

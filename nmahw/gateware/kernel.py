@@ -80,7 +80,7 @@ class MatrixKernel(wiring.Component):
             self.started.eq(control.started), self.idle.eq(control.idle),
             loader.code.eq(control.code), loader.shift.eq(control.shift),
             loader.take.eq(control.take), loader.begin.eq(control.begin),
-            control.free.eq(loader.free),
+            control.free.eq(loader.free), control.complete.eq(loader.complete),
         ]
         for row in range(rows):
             m.d.comb += array.loads[row].eq(loader.load & control.turn[row])
@@ -91,7 +91,8 @@ class MatrixKernel(wiring.Component):
         m.submodules.feeder = feeder = SkewFeeder(arithmetic, rows)
         m.d.comb += [
             feeder.word.eq(self.activations.payload), self.activations.ready.eq(feeder.taken),
-            feeder.strobe.eq(control.slot_strobe), feeder.phase.eq(slot_phase), feeder.valid.eq(control.going),
+            feeder.strobe.eq(control.slot_strobe), feeder.phase.eq(slot_phase),
+            feeder.valid.eq(control.going),
             feeder.active.eq(control.active),
             *(array.symbols[row].eq(feeder.symbols[row]) for row in range(rows)),
         ]

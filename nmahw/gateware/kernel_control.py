@@ -62,7 +62,7 @@ class KernelControl(wiring.Component):
         There is a word of activations for the slot.
     rounds, start, started, idle
         See `MatrixKernel`.
-    code, shift, take, begin, free
+    code, shift, take, begin, free, complete
         For `WeightLoader`.
     turn : Out
         One-hot: the row that loads.
@@ -78,9 +78,11 @@ class KernelControl(wiring.Component):
         self.kernel = kernel
         code = unsigned(kernel.arithmetic.weight_code_bits)
         super().__init__({
-            "strobe": In(1), "slot_strobe": Out(1), "weights": In(stream.Signature(code)), "words_valid": In(1),
+            "strobe": In(1), "slot_strobe": Out(1), "weights": In(stream.Signature(code)),
+            "words_valid": In(1),
             "rounds": In(8), "start": In(1), "started": Out(1), "idle": Out(1),
             "code": Out(code), "shift": Out(1), "take": Out(1), "begin": Out(1), "free": In(1),
+            "complete": In(1),
             "turn": Out(kernel.rows), "going": Out(1), "active": Out(kernel.rows),
             "tags": Out(SlotTags), "position": Out(range(kernel.positions)),
         })
@@ -160,17 +162,25 @@ class KernelControl(wiring.Component):
     def _codes(self, m: Module) -> tuple[Signal, Signal]:
         """Whether the next row's codes are in their places; a pulse claims them for loading."""
         places = Countdown("code", self.kernel.columns)
-        ready, claimed, claim = Signal(name="codes_ready"), Signal(), Signal(name="claim")
+        arrived = Countdown("arrived", self.kernel.columns)
+        ready, claim = Signal(name="codes_ready"), Signal(name="claim")
+        open_ = Signal(init=1)  # codes may come in
         m.d.comb += [
-            self.code.eq(self.weights.payload), self.weights.ready.eq(~ready & ~claimed),
-            self.shift.eq(self.weights.ready & self.weights.valid),
+            self.code.eq(self.weights.payload), self.weights.ready.eq(open_),
+            self.shift.eq(open_ & self.weights.valid),
         ]
         with m.If(self.shift):
-            m.d.sync += [*places.advance(), ready.eq(places.last)]
+            m.d.sync += places.advance()
+            with m.If(places.last):
+                m.d.sync += [*places.restart(), open_.eq(0)]
+        with m.If(self.complete):
+            m.d.sync += arrived.advance()
+            with m.If(arrived.last):
+                m.d.sync += [*arrived.restart(), ready.eq(1)]
         with m.If(self.free):
-            m.d.sync += claimed.eq(0)
+            m.d.sync += open_.eq(1)
         with m.If(claim):
-            m.d.sync += [ready.eq(0), claimed.eq(1), *places.restart()]
+            m.d.sync += ready.eq(0)
         return ready, claim
 
     def _begin_loads(self, m: Module, claim: Signal, row: Signal) -> None:

@@ -29,6 +29,8 @@ class WeightLoader(wiring.Component):
         follow.
     free : Out
         Pulse: codes may be shifted again.
+    complete : Out
+        As `shift`, when the code has gone as far as it will: group by group it is a cycle later.
     load, step : Out
         For the array: a row is loading, in which cycle; `lead_cycles` after `begin`.
     data : Out
@@ -40,6 +42,7 @@ class WeightLoader(wiring.Component):
         super().__init__({
             "code": In(unsigned(arithmetic.weight_code_bits)), "shift": In(1),
             "take": In(1), "begin": In(1), "free": Out(1),
+            "complete": Out(1),
             "load": Out(1), "step": Out(range(max(arithmetic.load_cycles, 2))),
             "data": Out(arithmetic.load_shape).array(columns),
         })
@@ -66,16 +69,20 @@ class WeightLoader(wiring.Component):
         latency = arithmetic.load_latency_cycles
         m.d.comb += [self.load.eq(delayed(m, busy, latency, "load", reset=True)),
                      self.step.eq(delayed(m, step, latency, "step"))]
-        take, code = self.take, self.code
+        take, code, shift = self.take, self.code, self.shift
         copies = cycles == 1
         groups = -(-self.columns // self.hop)
         m.d.comb += self.free.eq(delayed(m, take if copies else done, groups, "free", reset=True))
         for column in range(self.columns):
+            if column % self.hop == 0:
+                # An enable of so many registers has a register of its own.
+                code = delayed(m, code, 1, f"code_in{column}")
+                shift = delayed(m, shift, 1, f"shift{column}", reset=True)
             if column and column % self.hop == 0:
                 take = delayed(m, take, 1, f"take_column{column}", reset=True)
                 step = delayed(m, step, 1, f"step_column{column}")
             shifted = Signal(arithmetic.weight_code_bits, name=f"code{column}", reset_less=True)
-            with m.If(self.shift):
+            with m.If(shift):
                 m.d.sync += shifted.eq(code)
             code = kept = shifted
             if copies:
@@ -84,6 +91,7 @@ class WeightLoader(wiring.Component):
                     m.d.sync += kept.eq(shifted)
             m.submodules[f"load_unit{column}"] = unit = arithmetic.create_load_unit()
             m.d.comb += [unit.code.eq(kept), unit.step.eq(step), self.data[column].eq(unit.data)]
+        m.d.comb += self.complete.eq(delayed(m, shift, 1, "complete", reset=True))
         return m
 
 
