@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
@@ -35,8 +36,8 @@ from .result import baseline_names, build, flow_options
 from .synthesise import check_seeds, place_and_route, utilisation_median
 from .workbench import Workbench
 
-__all__ = ["ArrayTask", "ElementTask", "Task", "default_arithmetics", "measure", "operands",
-           "table_of"]
+__all__ = ["ArrayTask", "ElementTask", "Task", "default_arithmetics", "measure", "measure_one",
+           "operands", "table_of"]
 
 #: Elements that are measured together, and the row they stand in.
 _ELEMENTS, _ROW = 4, 7
@@ -89,12 +90,18 @@ class Task:
         """What a row says of its arithmetic."""
         given = f"{arithmetic.activation} x {arithmetic.weight}"
         wanted = "{} x {}".format(*operands(self.weight_bits, self.activation_bits))
-        return dict(operands=given, other_operands=wanted if given != wanted else "",
-                    operation=arithmetic.operation)
+        values = None
+        # Formats of 32 bits have too many to try.
+        if arithmetic.weight.bits <= 16:
+            every = np.array(arithmetic.weight.values)
+            values = int(np.count_nonzero(type(arithmetic).project(every) == every))
+        return dict(weight_values=values, operands=given, operation=arithmetic.operation,
+                    other_operands=wanted if given != wanted else "")
 
     #: In a few words, without the operands.
     what: ClassVar[str]
-    #: The kind of table its rows make, and under which circumstances they are measured.
+    #: The kinds of row and table it makes, and under which circumstances they are measured.
+    row: ClassVar[type[Measured]] = Measured
     table: ClassVar[type[Measurement]]
     setting: ClassVar[str]
 
@@ -136,6 +143,7 @@ class ArrayTask(Task):
     columns: int = 8
     positions: int = 512
 
+    row: ClassVar[type[Measured]] = ArrayRow
     table: ClassVar[type[Measurement]] = ArrayMeasurement
 
     @property
@@ -255,17 +263,14 @@ def measure(task: Task, arithmetics: Sequence[str], device: str | Device,
     names = list(dict.fromkeys([*arithmetics, *baselines]))
     if not names:
         raise UsageError("at least one arithmetic must be given")
-    subjects = {name: _prepared(task, name) for name in names}
-    refused = [subject for subject in subjects.values() if isinstance(subject, Exception)]
+    refused = [error for name in names if (error := _refusal(task, name))]
     # What none can take is the user's mistake, and said before anything is built.
     if len(refused) == len(names):
         raise refused[0]
     done: list[str] = []
 
     def run(name: str) -> Measured:
-        subject = subjects[name]
-        row = (_row_of(task)(name, problem=str(subject)) if isinstance(subject, Exception) else
-               task.run(name, subject, device, seeds, bench))
+        row = measure_one(task, name, device, seeds, bench)
         done.append(name)
         count(len(done), len(names))
         return row
@@ -274,18 +279,23 @@ def measure(task: Task, arithmetics: Sequence[str], device: str | Device,
     return table_of(task, device, seeds, rows)
 
 
-def table_of(task: Task, device: Device, seeds: tuple[int, ...],
+def measure_one(task: Task, name: str, device: Device, seeds: Sequence[int],
+                bench: Workbench) -> Measured:
+    """One row; an arithmetic that cannot take the task is a row that says why."""
+    if error := _refusal(task, name):
+        return task.row(name, problem=str(error))
+    return task.run(name, task.prepare(name), device, tuple(seeds), bench)
+
+
+def table_of(task: Task, device: Device, seeds: Sequence[int],
              rows: Iterable[Measured]) -> Measurement:
     """The table of a task's rows."""
-    return task.table(task.title, task.setting, device, seeds, tuple(rows))
+    return task.table(task.title, task.setting, device, tuple(seeds), tuple(rows))
 
 
-def _row_of(task: Task) -> type[Measured]:
-    return ArrayRow if isinstance(task, ArrayTask) else Measured
-
-
-def _prepared(task: Task, name: str) -> object:
+def _refusal(task: Task, name: str) -> Exception | None:
     try:
-        return task.prepare(name)
+        task.prepare(name)
     except (ModelError, UsageError) as error:
         return error
+    return None

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from .devices import RESOURCES, Device
+from .certify import Certificate, Finding
+from .devices import RESOURCES, Device, FlowOptions
 from .result import REFERENCES, Result, Results, baseline_names
+from .synthesise import CriticalPath
 
 __all__ = ["SCHEMA_VERSION", "ArrayMeasurement", "ArrayRow", "ElementMeasurement", "Measured",
-           "Measurement"]
+           "Measurement", "row_of"]
 
 #: Version of the JSON form.
 SCHEMA_VERSION = 1
@@ -26,6 +28,8 @@ class Measured(Result):
     other_operands : str
         Those that were asked for, when they are others.
     operation : str
+    weight_values : int or None
+        How many weights have a code.
     macs_per_cycle : float or None
         Operations a cycle, sustained.
     blocked_luts : float
@@ -35,6 +39,7 @@ class Measured(Result):
     operands: str = ""
     other_operands: str = ""
     operation: str = "product"
+    weight_values: int | None = None
     macs_per_cycle: float | None = None
     blocked_luts: float = 0
 
@@ -63,8 +68,10 @@ class Measured(Result):
         return self.macs_per_s / self.lut_taken if self.lut and self.macs_per_s else None
 
     def figures(self) -> dict[str, object]:
-        return {"operands": self.operands, "operation": self.operation,
-                "macs_per_cycle": self.macs_per_cycle, "lut_taken": self.lut_taken,
+        return {"operands": self.operands, "other_operands": self.other_operands,
+                "operation": self.operation, "weight_values": self.weight_values,
+                "macs_per_cycle": self.macs_per_cycle,
+                "blocked_luts": self.blocked_luts, "lut_taken": self.lut_taken,
                 "macs_per_s_per_lut_taken": self.macs_per_s_per_lut_taken}
 
 
@@ -136,7 +143,7 @@ class ElementMeasurement(Measurement):
     """One element of each arithmetic."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
-        "arithmetic", "operands", "exact", "LUT", "LUT taken", "FF", "DSP", "block RAM",
+        "arithmetic", "operands", "weights", "exact", "LUT", "LUT taken", "FF", "DSP", "block RAM",
         "Fmax MHz", "MAC/cycle", "MAC/s", "MAC/s per LUT", "MAC/s per LUT taken", "no multiplier")
 
     title: str
@@ -151,7 +158,7 @@ class ArrayMeasurement(Measurement):
     """One array of each arithmetic."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
-        "arithmetic", "operands", "exact", "LUT", "LUT taken", "FF", "DSP", "block RAM",
+        "arithmetic", "operands", "weights", "exact", "LUT", "LUT taken", "FF", "DSP", "block RAM",
         "Fmax MHz", "MAC/cycle", "MAC/s", "MAC/s per LUT", "MAC/s per LUT taken", "arrays",
         "MAC/s of device", "no multiplier")
 
@@ -160,3 +167,39 @@ class ArrayMeasurement(Measurement):
     device: Device
     seeds: tuple[int, ...]
     results: tuple[ArrayRow, ...]
+
+
+def row_of(document: Mapping[str, object], kind: type[Measured], device: Device) -> Measured:
+    """A row from its `Result.document`.
+
+    Parameters
+    ----------
+    document : mapping
+        As `json` reads it.
+    kind : type
+        `ArrayRow` or `Measured`.
+    device : Device
+        That it was measured on.
+    """
+    same = ("arithmetic", "exact", "resources", "operands", "other_operands", "operation",
+            "weight_values", "macs_per_cycle", "blocked_luts", "products_left")
+    known: dict[str, object] = {name: document[name] for name in same if name in document}
+    known |= {
+        "is_baseline": document["baseline"], "problem": document["problem"] or "",
+        "tool_versions": document["tools"],
+        "lacking": {name: (counts["needed"], counts["available"])
+                    for name, counts in document["lacking"].items()},
+        "fmax_by_seed": {int(seed): mhz for seed, mhz in
+                         (document["fmax_mhz"] or {"by_seed": {}})["by_seed"].items()}}
+    if options := document["options"]:
+        known["options"] = FlowOptions(**options)
+    if path := document["critical_path"]:
+        known["critical_path"] = CriticalPath(**path)
+    if certificate := document["certificate"]:
+        stage = list(certificate["searched"])[-1]
+        known["certificate"] = Certificate(document["arithmetic"], device.name, tuple(
+            Finding(stage, "top", "", cell) for cell, number in certificate["found"].items()
+            for _ in range(number)), certificate["searched"])
+    if kind is ArrayRow:
+        known["limits"] = device.limits
+    return kind(**known)

@@ -55,6 +55,7 @@ COLUMNS = {
     "Fmax MHz": _fmax,
     "cycles/image": lambda row: _count(row.cycles_per_image),
     "images/s": lambda row: _NONE if row.images_per_s is None else f"{row.images_per_s:,.0f}",
+    "weights": lambda row: _count(row.weight_values),
     "operands": lambda row: row.operands or _NONE,
     "LUT taken": lambda row: _count(row.lut_taken),
     "MAC/cycle": lambda row: _NONE if row.macs_per_cycle is None else f"{row.macs_per_cycle:.4g}",

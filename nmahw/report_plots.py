@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from .errors import EnvironmentProblem
 from .result import Result, Results
 
-__all__ = ["PLOTS", "require_matplotlib"]
+__all__ = ["PLOTS", "name_points", "require_matplotlib"]
 
 # Stand-in colour to CSS variable.
 _INK, _SOFT, _MAIN, _BASE = "#010203", "#040506", "#070809", "#0a0b0c"
@@ -84,7 +84,7 @@ _PLACES = ((8, 0, "left", "center"), (-8, 0, "right", "center"), (0, 8, "center"
            (-14, 18, "right", "bottom"), (14, -18, "left", "top"), (-14, -18, "right", "top"))
 
 
-def _name_points(axes, points: list[tuple[float, float, str]]) -> None:
+def name_points(axes, points: list[tuple[float, float, str]]) -> None:
     """Write each point's name where it covers no point and no other name, if there is room."""
     from matplotlib.transforms import Bbox
     figure = axes.figure
@@ -122,7 +122,7 @@ def _throughput_and_size(comparison: Results) -> str:
         axes.set_ylabel(unit)
         axes.xaxis.set_major_formatter(_si)
         axes.yaxis.set_major_formatter(_si)
-        _name_points(axes, [(lut, rate, row.arithmetic) for lut, rate, row in points])
+        name_points(axes, [(lut, rate, row.arithmetic) for lut, rate, row in points])
 
     # As high as the two plots that stand beside it.
     return _draw("throughput", 3.1 + 0.76 * len(points), draw)

@@ -145,8 +145,9 @@ class Result:
                 "searched": dict(certificate.cells)},
             "critical_path": None if path is None else {
                 "start": path.start, "end": path.end, "logic_ns": path.logic_ns,
-                "routing_ns": path.routing_ns},
-            "options": None if self.options is None else self.options.describe()}
+                "routing_ns": path.routing_ns, "steps": path.steps},
+            "options": None if self.options is None else self.options.describe(),
+            "products_left": self.products_left, "tools": dict(self.tool_versions)}
 
 
 class Results:

@@ -77,7 +77,8 @@ def command(
     if html is not None:
         require_matplotlib()
     if model is not None:
-        _refuse("with a MODEL, whose operands are its own", {"--elements": elements or None, "--bits": bits, "--positions": positions})
+        _refuse("with a MODEL, whose operands are its own", {
+            "--elements": elements or None, "--bits": bits, "--positions": positions})
         result = _networks(model, arith, device, array or "4x4", seeds or 1, data or SAMPLE, jobs)
     else:
         _refuse("without a MODEL, which images belong to", {"--data": data})

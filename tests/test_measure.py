@@ -1,0 +1,388 @@
+"""Measuring elements and arrays: figures, rows that fail, what is written and drawn."""
+
+import importlib.util
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from amaranth.back import rtlil
+from measurements import FIGURES, TASK, array_measurement, array_row
+from rich.console import Console
+from small_designs import StandInArithmetic, shared_bench, small_rtlil
+
+from nmahw import measure as module
+from nmahw.arith import ARITHMETICS
+from nmahw.cli import run
+from nmahw.devices import device, devices
+from nmahw.errors import UsageError
+from nmahw.gateware.element_bank import ElementBank
+from nmahw.kernel import Kernel
+from nmahw.measure import (
+    ArrayTask,
+    ElementTask,
+    default_arithmetics,
+    measure,
+    measure_one,
+    operands,
+)
+from nmahw.measured import ArrayRow, Measured, row_of
+from nmahw.report import COLUMNS, tables, write_html
+from nmahw.result import baseline_names, build
+from nmahw.toolchain import Cancelled
+from nmahw.workbench import Workbench
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def script(name: str):
+    """A module of the folder ``benchmarks``."""
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    loaded = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+class StandInTask(ArrayTask):
+    """A few elements that add or multiply, as the arithmetic of that name would."""
+
+    def run(self, name, subject, device, seeds, bench):
+        kind = subject.arithmetic
+        arithmetic = StandInArithmetic(name, kind.is_baseline, kind.exact, kind.hard_multiplier,
+                                       kind.yosys_passes)
+        text = small_rtlil("multiply" if kind.is_baseline else "add", 2, bits=8)
+        known = build(name, arithmetic, lambda: text, device, seeds, bench)
+        return ArrayRow(name, macs_per_cycle=subject.macs_per_cycle, limits=device.limits,
+                        **self.common(kind), **known)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    counts = []
+    result = measure(StandInTask(8, 8, 2, 3), ["l1", "ternary"], "ice40-hx8k", [1, 2, 3],
+                     bench=shared_bench(tmp_path_factory),
+                     count=lambda *numbers: counts.append(numbers))
+    return result, counts
+
+
+def test_baselines_of_the_product_join_whatever_the_operation(measured):
+    result, counts = measured
+    assert [row.arithmetic for row in result.results] == ["l1", "ternary", *baseline_names()]
+    total = len(result.results)
+    assert sorted(counts) == [(number + 1, total) for number in range(total)]
+    assert result.device.name == "ice40-hx8k" and result.seeds == (1, 2, 3)
+
+
+def test_figures_follow_from_what_was_measured(measured):
+    result, _ = measured
+    built = [row for row in result.results if row.built]
+    assert len(built) >= 4
+    for row in built:
+        fmax = sorted(row.fmax_by_seed.values())[1]
+        kernel = Kernel.of(row.arithmetic, 2, 3, *operands(8, 8))
+        assert row.fmax_mhz == fmax and row.macs_per_cycle == kernel.macs_per_cycle
+        assert row.macs_per_s == pytest.approx(fmax * 1e6 * kernel.macs_per_cycle)
+        assert row.macs_per_s_per_lut == pytest.approx(row.macs_per_s / row.resources["lut"])
+        assert row.certificate.granted != row.is_baseline
+        assert row.device_macs_per_s == pytest.approx(row.arrays * row.macs_per_s)
+        assert row.arrays == min(7680 // row.resources["lut"], 7680 // row.resources["ff"])
+    # An iCE40 HX8K has no hard multiplier.
+    assert result.row("dsp").lacking == {"dsp": (2, 0)}
+    assert result.row("dsp").arrays is result.row("dsp").macs_per_s is None
+    ternary = result.row("ternary")
+    assert (ternary.operands, ternary.weight_values) == ("u8 x s2", 3)
+    assert "measured with operands u8 x s2, not u8 x s8" in ternary.note
+    assert result.row("l1").note == "" and result.row("l1").weight_values == 256
+
+
+def test_cells_that_nothing_else_can_use_count():
+    row = array_row("distributed")
+    assert device("ecp5-25k").rules.blocked_luts(row.resources) == 120
+    assert row.lut == 1200 and row.lut_taken == 1320
+    assert row.macs_per_s == 2e9
+    assert row.macs_per_s_per_lut == pytest.approx(2e9 / 1200)
+    assert row.macs_per_s_per_lut_taken == pytest.approx(2e9 / 1320)
+    # 56 block RAMs by 4, 24,288 LUT by 1,320, 24,288 FF by 600.
+    assert (row.arrays, row.scarcest) == (14, "block ram")
+    assert row.device_macs_per_s == pytest.approx(14 * 2e9)
+    larger = replace(row, limits=device("ecp5-85k").limits)
+    assert larger.arrays == 52
+    assert device("ice40-hx8k").rules.blocked_luts({"lut": 5}) == 0
+    booth = array_row("booth")
+    assert (booth.arrays, booth.scarcest) == (8, "lut")
+    assert array_row("dsp").scarcest == "dsp" and array_row("dsp").arrays == 1
+
+
+def test_relations_are_to_the_baselines_of_the_same_table():
+    table = array_measurement()
+    row = table.row("distributed")
+    assert table.ratio(row, "macs_per_s_per_lut", "booth") == pytest.approx(
+        (2e9 / 1200) / (1.6e9 / 2800))
+    assert table.references == ("dsp", "booth")
+    floats = replace(table, results=(*table.results, Measured("x", operation=(
+        "float_product_bf16"))))
+    assert floats.references == ("dsp", "booth", "float_multiply_bf16")
+
+
+def test_what_cannot_be_made_is_a_row_that_says_why(tmp_path_factory):
+    bench = shared_bench(tmp_path_factory)
+    # 8 rows of tables cannot load in turn within 16 positions; 1 row of multipliers can.
+    row = measure_one(ArrayTask(8, 8, 8, 8, 16), "distributed", device("ecp5-25k"), [1], bench)
+    assert not row.built and "positions must be at least" in row.problem
+    assert isinstance(row, ArrayRow) and row.arrays is None
+
+
+def test_accumulators_that_cannot_fit_are_refused_before_mapping(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(Workbench, "run", lambda *a, **o: pytest.fail("nothing may run"))
+    row = measure_one(ArrayTask(8, 8, 4, 64), "booth", device("ice40-hx8k"), [1],
+                      shared_bench(tmp_path_factory))
+    assert row.lacking == {"block_ram": (192, 32)}
+    assert "accumulators of 512 sums of 24 bits in 64 columns take at least 192" in row.problem
+
+
+@pytest.mark.parametrize("task, names, device_name, seeds, message", [
+    (lambda: ArrayTask(8, 8), ["magic"], "ecp5-25k", [1], "arithmetic must be one of"),
+    (lambda: ArrayTask(8, 8), ["l1"], "magic", [1], "device must be one of"),
+    (lambda: ArrayTask(8, 8), ["l1"], "ecp5-25k", [], "seeds must be one or more"),
+    (lambda: ArrayTask(8, 8, 0, 8), ["l1"], "ecp5-25k", [1], "array rows must be"),
+    (lambda: ArrayTask(8, 8, 8, 65), ["l1"], "ecp5-25k", [1], "array columns must be"),
+    (lambda: ArrayTask(8, 8, positions=100), ["l1"], "ecp5-25k", [1], "positions must be a power"),
+    (lambda: ArrayTask(0, 8), ["l1"], "ecp5-25k", [1], "weight bits must be 1..16, not 0"),
+    (lambda: ElementTask(8, 17), ["l1"], "ecp5-25k", [1], "activation bits must be 1..16"),
+    (lambda: ElementTask(8, True), ["l1"], "ecp5-25k", [1], "activation bits must be 1..16")])
+def test_what_the_user_got_wrong_is_said_before_building(task, names, device_name, seeds, message,
+                                                         tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(Workbench, "run", lambda *a, **o: pytest.fail("nothing may run"))
+    with pytest.raises(UsageError, match=message):
+        measure(task(), names, device_name, seeds, bench=shared_bench(tmp_path_factory))
+
+
+def test_nothing_to_measure_is_refused(tmp_path_factory):
+    with pytest.raises(UsageError, match="at least one arithmetic"):
+        measure(ElementTask(8, 8), [], "ecp5-25k", baselines=[],
+                bench=shared_bench(tmp_path_factory))
+
+
+def test_by_default_every_arithmetic_of_integers_that_takes_the_activations():
+    names = default_arithmetics(8, 8)
+    assert {"distributed", "l1", "ternary", "quarter_square"} <= set(names)
+    assert not set(names) & set(baseline_names()) and not any("bf16" in name for name in names)
+    assert "quarter_square" not in default_arithmetics(8, 12)
+
+
+def test_ports_are_taken_from_an_elements_figures(tmp_path_factory, monkeypatch):
+    """What `build` finds for four elements, less the ports, by four."""
+    monkeypatch.setattr(module, "build", lambda name, subject, text, *rest: (
+        text(), dict(is_baseline=False, exact=True, resources={"lut": 100, "ff": 90},
+                     fmax_by_seed={1: 100.0}))[1])
+    asked = []
+
+    def place(text, *rest, **options):
+        asked.append(text)
+        return [SimpleNamespace(utilisation={"lut": 20, "ff": 80, "dsp": 0, "block_ram": 0})]
+
+    monkeypatch.setattr(module, "place_and_route", place)
+    monkeypatch.setattr(module, "utilisation_median", lambda placed: placed[0].utilisation)
+    row = measure_one(ElementTask(8, 8), "bit_serial", device("ice40-hx8k"), [1],
+                      shared_bench(tmp_path_factory))
+    assert row.resources == {"lut": 20, "ff": 2.5}
+    assert row.macs_per_cycle == 1 / 8 and row.macs_per_s == 100e6 / 8
+    # The ports alone have nothing that adds, but for the harness' own counter.
+    assert len(asked) == 1 and asked[0].count("cell $add ") == 1
+
+
+def test_a_bank_has_the_ports_of_all_its_elements():
+    kind = ARITHMETICS.get("bit_serial").nearest(*operands(8, 8))
+    one, four = ElementBank(kind, 7, 1), ElementBank(kind, 7, 4)
+    texts = [rtlil.convert(bank, emit_src=False) for bank in (one, four)]
+    assert [len(re.findall(r"cell \\top\.element\d+ ", text)) for text in texts] == [1, 4]
+    assert len(four.operands) == 4 * len(one.operands)
+    assert len(four.psums) == 4 * len(one.psums) == 4 * kind.psum_shape(8).width
+
+
+def test_rows_come_back_from_their_document():
+    table = array_measurement()
+    for row in table.results:
+        document = json.loads(json.dumps(row.document()))
+        again = row_of(document, ArrayRow, table.device)
+        assert again.document() == row.document() and again.note == row.note
+    document = json.loads(table.as_json())
+    assert document["schema"] == "nmahw-measurement" and document["seeds"] == [1, 2, 3]
+    rows = {row["arithmetic"]: row for row in document["rows"]}
+    assert rows["distributed"]["lut_taken"] == 1320
+    assert rows["distributed"]["relative"]["booth"]["fmax_mhz"] == 2
+    assert rows["booth"]["certificate"] == {
+        "granted": False, "found": {"$mul": 16}, "searched": {"RTLIL": 10, "netlist": 100}}
+
+
+def test_tables_and_page_show_every_row(tmp_path):
+    table = array_measurement()
+    assert set(table.COLUMNS) <= set(COLUMNS)
+    console = Console(width=220, record=True, file=open(tmp_path / "screen", "w"))
+    console.print(tables(table))
+    console.file.close()
+    text = console.export_text()
+    line = next(line for line in text.splitlines() if line.startswith("distributed"))
+    for cell in ("u8 x s8", "1,200", "1,320", "200.0 (195.0..220.0)", "1.67 M", "1.52 M",
+                 "14 (block ram)", "28 G", "yes"):
+        assert cell in line
+    assert "4x4 array, weights x activations 8x8 bits on ecp5-25k" in text
+    assert "fabric: does not fit: 50000 COMB" in text
+    page = write_html(table, tmp_path / "page.html").read_text()
+    for name in (*FIGURES, "fabric"):
+        assert f"<td>{name}</td>" in page
+    assert page.count("<svg") == 3 and "50000 COMB &lt;b&gt;" in page
+
+
+# The results file and what is made of it.
+
+
+@pytest.fixture
+def results():
+    """A results file as `benchmarks/arrays.py` writes it."""
+    rows = {row.arithmetic: row.document() | {"design": "0", "seeds": [1, 2, 3], "flow": {}}
+            for row in array_measurement().results}
+    return {"schema": "nmahw-arrays", "version": 1, "tables": {"ecp5-25k-4x4-array-w8a8": {
+        "device": "ecp5-25k", "kind": "ArrayTask", "rows": rows,
+        "task": {"weight_bits": 8, "activation_bits": 8, "rows": 4, "columns": 4,
+                 "positions": 512}}}}
+
+
+def test_the_page_is_rendered_from_the_results(results):
+    page = script("render_arrays").render(results)
+    lines = [line for line in page.splitlines() if line.startswith("| `")]
+    names = [line.split("`")[1] for line in lines]
+    # Best first, baselines behind, what could not be built last.
+    assert names == ["ternary", "l1", "quarter_square", "distributed", "gate", "dsp", "booth",
+                     "fabric"]
+    cells = [cell.strip() for cell in lines[3].split("|")][1:-1]
+    assert cells[:2] == ["`distributed`", "u8xs8"] and "1,515" in cells and "2.65" in cells
+    # 14 arrays of 2 GMAC/s on the smallest, 27 and 52 on its sisters.
+    assert cells[-3:] == ["28.0 (block ram)", "54.0 (block ram)", "104.0 (block ram)"]
+    assert "images/pareto_ecp5_25k_4x4_array_w8a8.png" in page
+    assert "- `fabric`: does not fit" in page
+    assert all(line.count("|") == lines[0].count("|") for line in lines)
+
+
+def test_the_front_holds_what_nothing_beats():
+    front = script("render_arrays").front
+    assert front([(10, 5.0), (20, 4.0), (30, 9.0), (10, 6.0), (40, 9.0)]) == [(10, 6.0), (30, 9.0)]
+    assert front([]) == []
+
+
+def test_a_plot_is_drawn(results, tmp_path):
+    render = script("render_arrays")
+    (entry, table), = render.tables(results)
+    render.draw_pareto(table, entry["task"]["weight_bits"], tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    kinds = {row.arithmetic: render.kind_of(row, 8) for row in table.results}
+    assert kinds["booth"] is render.BASELINE and kinds["distributed"] is render.EXACT
+    assert kinds["l1"] is kinds["ternary"] is render.OTHER and kinds["gate"] is render.APPROXIMATE
+
+
+def test_the_document_in_the_repository_is_made_of_the_results_in_it():
+    render = script("render_arrays")
+    document = json.loads(render.RESULTS.read_text())
+    assert (render.ROOT / "docs" / "arithmetics.md").read_text() == render.render(document)
+    for key, table in zip(document["tables"], render.tables(document), strict=True):
+        if render._plotted(table[1]):
+            assert (render.ROOT / "docs" / "images" / render.plot_name(key)).is_file()
+
+
+def test_what_is_measured_is_kept_row_by_row_and_not_measured_again(tmp_path, monkeypatch):
+    arrays = script("arrays")
+    monkeypatch.setattr(arrays, "find", lambda name: SimpleNamespace(version="1"))
+    monkeypatch.setattr(arrays, "design_hash", lambda task, name: f"design of {name}")
+    built = []
+
+    def one(task, name, part, seeds, bench):
+        built.append(name)
+        if name == "gate":
+            raise Cancelled("ended")
+        return array_row(name)
+
+    monkeypatch.setattr(arrays, "measure_one", one)
+    entry = arrays.Entry("ecp5-25k", TASK, ("booth", "l1", "gate"))
+    path = tmp_path / "arrays.json"
+    for _ in range(2):
+        store = arrays.Store(path)
+        with pytest.raises(Cancelled):
+            for name in entry.names:
+                arrays.measure_entry(store, entry, name, Workbench())
+        rows = json.loads(path.read_text())["tables"][entry.key]["rows"]
+        assert list(rows) == ["booth", "l1"]
+    assert built == ["booth", "l1", "gate", "gate"]
+    monkeypatch.setattr(arrays, "design_hash", lambda task, name: f"new design of {name}")
+    arrays.measure_entry(arrays.Store(path), entry, "l1", Workbench())
+    assert built[-1] == "l1"
+    render = script("render_arrays")
+    assert "`booth` (baseline)" in render.render(json.loads(path.read_text()))
+
+
+def test_the_matrix_begins_with_what_matters_and_has_every_device():
+    arrays = script("arrays")
+    entries = list(arrays.matrix())
+    assert len({entry.key for entry in entries}) == len(entries)
+    assert {entry.device for entry in entries} == set(devices())
+    first = entries[0]
+    assert (first.task.weight_bits, first.task.rows) == (8, 8)
+    assert first.names[:len(baseline_names())] == baseline_names()
+    assert {"rows", "ternary", "l1", "distributed"} <= set(first.names)
+    assert {(entry.task.weight_bits, entry.task.activation_bits) for entry in entries} == {
+        (8, 8), (6, 6), (4, 4)}
+
+
+def test_a_design_has_a_hash_even_when_it_cannot_be_made():
+    hashed = script("arrays").design_hash
+    assert hashed(ElementTask(4, 4), "l1") == hashed(ElementTask(4, 4), "l1")
+    assert hashed(ElementTask(4, 4), "l1") != hashed(ElementTask(5, 5), "l1")
+    assert hashed(ArrayTask(8, 8, 8, 8, 16), "distributed") != hashed(
+        ArrayTask(8, 8, 9, 8, 16), "distributed")
+
+
+# The command.
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "a MODEL, --array RxC or --elements must be given"),
+    (["--elements", "--array", "4x4"], "--elements and --array must not be given together"),
+    (["digits-w4a4", "--arith", "l1", "--elements"], "--elements must not be given with a MODEL"),
+    (["digits-w4a4", "--arith", "l1", "--bits", "8x8"], "--bits must not be given with a MODEL"),
+    (["digits-w4a4"], "--arith must name the arithmetics"),
+    (["--array", "4x4", "--data", "x.npz"], "--data must not be given without a MODEL"),
+    (["--elements", "--positions", "512"], "--positions must not be given with --elements"),
+    (["--array", "4"], "array must be ROWSxCOLUMNS"),
+    (["--array", "4x4", "--bits", "8"], "bits must be WEIGHTxACTIVATION, for example 8x8"),
+    (["--array", "4x4", "--bits", "8x99"], "activation bits must be 1..16, not 99"),
+    (["--array", "4x4", "--positions", "500"], "positions must be a power of two"),
+    (["--array", "0x4"], "array rows must be an integer of 1..64"),
+    (["--elements", "--arith", "magic"], "arithmetic must be one of")])
+def test_bad_input_is_one_clear_error(arguments, message, capsys, monkeypatch):
+    monkeypatch.setattr(Workbench, "run", lambda *a, **o: pytest.fail("nothing may run"))
+    assert run(["compare", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and message in captured.err
+    assert captured.err.count("error:") == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", [["--elements"], ["--array", "2x2", "--positions", "64"]])
+def test_elements_and_arrays_are_really_measured(what, tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    assert run(["compare", *what, "--bits", "4x4", "--device", "ecp5-25k", "--arith",
+                "l1,bit_serial", "--seeds", "1", "--json", str(path)]) == 0
+    assert "bit_serial" in capsys.readouterr().out
+    rows = {row["arithmetic"]: row for row in json.loads(path.read_text())["rows"]}
+    assert {"l1", "bit_serial", "booth", "dsp", "fabric"} == set(rows)
+    for name, row in rows.items():
+        assert row["certificate"]["granted"] == (name in ("l1", "bit_serial")), name
+        assert row["resources"]["lut"] > 2 and row["fmax_mhz"]["median"] > 30
+    # One element: an adder of the weight; a 4-bit product.
+    assert rows["bit_serial"]["resources"]["lut"] < rows["booth"]["resources"]["lut"]
+    if what == ["--elements"]:
+        assert rows["dsp"]["resources"]["dsp"] in (0, 1)
+        assert rows["bit_serial"]["macs_per_cycle"] == 1 / 4
+        assert rows["booth"]["resources"]["block_ram"] == 0
