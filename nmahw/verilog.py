@@ -54,7 +54,7 @@ attrmap {remove}
 attrmap -modattr {remove}
 write_verilog out.v
 """
-_REMOVED = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
+_REMOVED = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding", "carry_chain")
 
 
 @dataclass(frozen=True)

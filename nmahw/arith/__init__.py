@@ -208,6 +208,11 @@ class Arithmetic(ABC):
         """Cycles from a load unit's step to its `data`."""
         return 0
 
+    @property
+    def load_code_latency_cycles(self) -> int:
+        """Cycles from a load unit's step to when it looks at its `code`."""
+        return 0
+
     def phases(self, activation: Operand) -> int:
         """Cycles a step takes when the activations of a layer only span `activation`."""
         return 1
@@ -433,7 +438,8 @@ class LoadUnit(wiring.Component):
     Attributes
     ----------
     code : In
-        Weight code of the row that loads, held for all `load_cycles`.
+        Weight code of the row that loads, held for all `load_cycles`, from
+        `load_code_latency_cycles` after step 0 on.
     step : In
         Counts these cycles from 0.
     data : Out

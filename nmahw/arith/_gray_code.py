@@ -1,6 +1,6 @@
 """All sums of subsets of a few weights, one a cycle, each one addition from the last."""
 
-from amaranth.hdl import Module, Shape, Signal, Value, signed
+from amaranth.hdl import Array, Module, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,15 +23,16 @@ class GrayCodeSums(wiring.Component):
     ----------
     weights : In
     first : In
-        Entry of address 0.
+        Entry of address 0. Both are looked at `CODE_LATENCY_CYCLES` after the step.
     step : In
         i, counting from 0 without a gap.
     entry : Out
         Its entry, `LATENCY_CYCLES` later.
     """
 
-    #: A register before the adder and one behind.
-    LATENCY_CYCLES = 2
+    #: A register behind the step's decoder, one before the adder and one behind.
+    LATENCY_CYCLES = 3
+    CODE_LATENCY_CYCLES = 1
 
     def __init__(self, weight_shape: Shape, count: int, entry_shape: Shape):
         self.count = count
@@ -44,24 +45,27 @@ class GrayCodeSums(wiring.Component):
         m = Module()
         shape = self.entry.shape()
         # Step i flips the address bit that i has its lowest 1 in; up if the next bit is 0.
-        chosen = Signal(self.weights[0].shape())
-        down = Signal()
+        turn = Signal(range(self.count), reset_less=True)
+        down, begins = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += begins.eq(self.step == 0)
         for k in reversed(range(self.count)):
             with m.If(self.step[k]):
                 above: Value = self.step[k + 1] if k + 1 < self.count else 0
-                m.d.comb += [chosen.eq(self.weights[k]), down.eq(above)]
+                m.d.sync += [turn.eq(k), down.eq(above)]
+        chosen = Signal(self.weights[0].shape())
+        m.d.comb += chosen.eq(Array(self.weights)[turn])
         change = Signal(signed(shape.width), reset_less=True)
         carry, keep = Signal(reset_less=True), Signal(reset_less=True)
         entry = Signal(shape, reset_less=True)
         m.submodules.gated_add = adder = GatedAdd(
             change.shape(), shape, shape, gate=True, carry=True)
         # Nothing is kept of the entries of the weights before.
-        with m.If(self.step == 0):
+        with m.If(begins):
             m.d.sync += [change.eq(self.first), carry.eq(0)]
         with m.Else():
             m.d.sync += [change.eq(chosen ^ down.replicate(len(chosen)).as_signed()),
                          carry.eq(down)]
         m.d.comb += [adder.augend.eq(change), adder.addend.eq(entry), adder.gate.eq(keep),
                      adder.carry.eq(carry), self.entry.eq(entry)]
-        m.d.sync += [keep.eq(self.step != 0), entry.eq(adder.total)]
+        m.d.sync += [keep.eq(~begins), entry.eq(adder.total)]
         return m

@@ -84,6 +84,10 @@ class Distributed(Arithmetic):
     def load_latency_cycles(self) -> int:
         return GrayCodeSums.LATENCY_CYCLES
 
+    @property
+    def load_code_latency_cycles(self) -> int:
+        return GrayCodeSums.CODE_LATENCY_CYCLES
+
     def phases(self, activation: Operand) -> int:
         return activation.bits
 
@@ -244,7 +248,7 @@ class SubsetSumLoadUnit(LoadUnit):
         m.d.comb += [Cat(*sums.weights, first).eq(self.code), sums.first.eq(first.entry),
                      sums.step.eq(self.step), self.data.entry.eq(sums.entry)]
         even = first.even
-        for stage in range(sums.LATENCY_CYCLES):
+        for stage in range(sums.LATENCY_CYCLES - sums.CODE_LATENCY_CYCLES):
             kept = Signal(name=f"even{stage}", reset_less=True)
             m.d.sync += kept.eq(even)
             even = kept

@@ -67,6 +67,10 @@ class DistributedBinary(Arithmetic):
     def load_latency_cycles(self) -> int:
         return GrayCodeSums.LATENCY_CYCLES
 
+    @property
+    def load_code_latency_cycles(self) -> int:
+        return GrayCodeSums.CODE_LATENCY_CYCLES
+
     def phases(self, activation: Operand) -> int:
         return activation.bits
 

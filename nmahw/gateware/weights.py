@@ -111,8 +111,9 @@ class HeldWeights(wiring.Component):
 
         # Memory and register, then the load units.
         latency = arithmetic.load_latency_cycles
-        read_step = delayed(m, step, 2, "read_step")
-        rows = delayed(m, row, 2 + latency, "row", reset=True)
+        ahead = 2 - arithmetic.load_code_latency_cycles
+        read_step = delayed(m, step, ahead, "read_step")
+        rows = delayed(m, row, ahead + latency, "row", reset=True)
         m.d.comb += self.step.eq(delayed(m, read_step, latency, "load_step"))
         for index in range(schedule.rows):
             m.d.comb += self.loads[index].eq(rows[index])
