@@ -48,7 +48,7 @@ class Kernel:
     columns: int
     positions: int = 512
     sum_bits: int = 24
-    hop: int = 8
+    hop: int = 4
 
     def __post_init__(self):
         for what, value in (("rows", self.rows), ("columns", self.columns)):

@@ -23,15 +23,16 @@ class GrayCodeSums(wiring.Component):
     ----------
     weights : In
     first : In
-        Entry of address 0. Both are looked at `CODE_LATENCY_CYCLES` after the step.
+        Entry of address 0. The weights are looked at `CODE_LATENCY_CYCLES` after the step, the
+        first entry a cycle later.
     step : In
         i, counting from 0 without a gap.
     entry : Out
         Its entry, `LATENCY_CYCLES` later.
     """
 
-    #: A register behind the step's decoder, one before the adder and one behind.
-    LATENCY_CYCLES = 3
+    #: A register behind the step's decoder, the choice, before the adder and behind it.
+    LATENCY_CYCLES = 4
     CODE_LATENCY_CYCLES = 1
 
     def __init__(self, weight_shape: Shape, count: int, entry_shape: Shape):
@@ -52,20 +53,21 @@ class GrayCodeSums(wiring.Component):
             with m.If(self.step[k]):
                 above: Value = self.step[k + 1] if k + 1 < self.count else 0
                 m.d.sync += [turn.eq(k), down.eq(above)]
-        chosen = Signal(self.weights[0].shape())
-        m.d.comb += chosen.eq(Array(self.weights)[turn])
+        chosen = Signal(self.weights[0].shape(), reset_less=True)
+        minus, restart = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [chosen.eq(Array(self.weights)[turn]), minus.eq(down), restart.eq(begins)]
         change = Signal(signed(shape.width), reset_less=True)
         carry, keep = Signal(reset_less=True), Signal(reset_less=True)
         entry = Signal(shape, reset_less=True)
         m.submodules.gated_add = adder = GatedAdd(
             change.shape(), shape, shape, gate=True, carry=True)
         # Nothing is kept of the entries of the weights before.
-        with m.If(begins):
+        with m.If(restart):
             m.d.sync += [change.eq(self.first), carry.eq(0)]
         with m.Else():
-            m.d.sync += [change.eq(chosen ^ down.replicate(len(chosen)).as_signed()),
-                         carry.eq(down)]
+            m.d.sync += [change.eq(chosen ^ minus.replicate(len(chosen)).as_signed()),
+                         carry.eq(minus)]
         m.d.comb += [adder.augend.eq(change), adder.addend.eq(entry), adder.gate.eq(keep),
                      adder.carry.eq(carry), self.entry.eq(entry)]
-        m.d.sync += [keep.eq(~begins), entry.eq(adder.total)]
+        m.d.sync += [keep.eq(~restart), entry.eq(adder.total)]
         return m

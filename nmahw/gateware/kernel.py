@@ -123,9 +123,7 @@ class MatrixKernel(wiring.Component):
                 early = _delayed_tags(m, early, 1, f"tags_group{group}")
                 if correction is not None:
                     correction = delayed(m, correction, 1, f"correction_group{group}")
-            keep = Signal(name=f"keep_group{group}")
             write = delayed(m, early.valid, 1, f"write_group{group}", reset=True)
-            m.d.comb += keep.eq(~early.clear)
             for column in range(group * kernel.hop,
                                 min((group + 1) * kernel.hop, kernel.columns)):
                 m.submodules[f"column_unit{column}"] = unit = arithmetic.create_column_unit(rows)
@@ -141,7 +139,7 @@ class MatrixKernel(wiring.Component):
                 m.d.sync += [before.eq(read.data), total.eq(adder.total)]
                 m.d.comb += [
                     unit.psum.eq(array.psums[column]), unit.first.eq(first), unit.last.eq(last),
-                    adder.augend.eq(unit.value), adder.addend.eq(before), adder.gate.eq(keep),
+                    adder.augend.eq(unit.value), adder.addend.eq(before), adder.gate.eq(early.keep),
                     read.en.eq(1), read.addr.eq(read_at), back.en.eq(write),
                     back.addr.eq(write_at), back.data.eq(total), self.sums[column].eq(before),
                 ]

@@ -19,7 +19,7 @@ class SlotTags(data.Struct):
     """What is said about a slot on its way to the accumulators."""
 
     valid: 1
-    clear: 1
+    keep: 1
     emit: 1
 
 
@@ -43,8 +43,8 @@ class Countdown:
         return [self.left.eq(self.turns - 1), self.last.eq(self.turns == 1)]
 
     def advance(self) -> list:
-        """Statements that begin the next turn; after the last one, there are no more."""
-        return [self.left.eq(Mux(self.left == 0, 0, self.left - 1)), self.last.eq(self.left == 1)]
+        """Statements that begin the next turn; what comes after the last one does not matter."""
+        return [self.left.eq(self.left - 1), self.last.eq(self.left == 1)]
 
 
 class KernelControl(wiring.Component):
@@ -102,7 +102,8 @@ class KernelControl(wiring.Component):
         # Slots until the row that loads is back, less the one of its turn.
         away = Countdown("away", max(kernel.idle_slots - 1, 1))
         returning = Signal()
-        left = Signal(9, name="rounds_left")
+        left, left_then = Signal(9, name="rounds_left"), Signal(9, name="rounds_left_then")
+        m.d.sync += left_then.eq(left - 1)  # a round is longer than a cycle
         last_round = Signal()
         go, decision = self.going, Signal()
         begin = [self.slot_strobe.eq(self.strobe), go.eq(decision)]
@@ -117,7 +118,7 @@ class KernelControl(wiring.Component):
             self.idle.eq(~running & ~flushing & ~pending),
             self.active.eq(computing & ~Mux(visit, row, 0)),
             self.tags.valid.eq(go | (self.slot_strobe & flushing)),
-            self.tags.clear.eq(clearing | flushing),
+            self.tags.keep.eq(~clearing & ~flushing),
             self.tags.emit.eq((clearing & pending) | flushing),
         ]
         self._begin_loads(m, claim, row)
@@ -140,7 +141,7 @@ class KernelControl(wiring.Component):
             m.d.sync += [*period.advance(), *stagger.advance(), visit.eq(0)]
             with m.If(period.last):
                 m.d.sync += [*period.restart(), *stagger.restart(), visit.eq(1), row.eq(1),
-                             left.eq(left - 1), last_round.eq(left == 1)]
+                             left.eq(left_then), last_round.eq(left == 1)]
             with m.Elif(stagger.last & ~row[-1]):
                 m.d.sync += [*stagger.restart(), visit.eq(1), row.eq(row << 1)]
         with m.If(self.slot_strobe & flushing):
