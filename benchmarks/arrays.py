@@ -22,7 +22,14 @@ from nmahw.arith import ARITHMETICS
 from nmahw.devices import device as device_called
 from nmahw.errors import ModelError, NmahwError, UsageError
 from nmahw.files import write_atomically
-from nmahw.measure import ArrayTask, ElementTask, Task, default_arithmetics, measure_one
+from nmahw.measure import (
+    ArrayTask,
+    ConstantTask,
+    ElementTask,
+    Task,
+    default_arithmetics,
+    measure_one,
+)
 from nmahw.result import baseline_names
 from nmahw.toolchain import Cancelled, find
 from nmahw.workbench import Workbench
@@ -69,12 +76,15 @@ def matrix() -> Iterator[Entry]:
         yield Entry("ecp5-45k", ArrayTask(*bits, 8, 8), order(*bits))
     # All hard multipliers of the smallest one.
     yield Entry("ecp5-25k", ArrayTask(8, 8, 4, 7), ("dsp", "dsp_pair", "booth"))
+    yield Entry("ice40-hx8k", ConstantTask(8, 8, 4, 4), order(8, 8))
     for device in ("ice40-hx8k", "gw1nr-9", "ice40-up5k", "gatemate-a1"):
         for bits in squares:
             yield Entry(device, ArrayTask(*bits, 4, 4, 256), order(*bits))
     for device in ("ecp5-45k", "ice40-hx8k", "gw1nr-9", "ice40-up5k", "gatemate-a1"):
         for bits in squares:
             yield Entry(device, ElementTask(*bits), order(*bits))
+    for bits in ((4, 4), (6, 6)):
+        yield Entry("ice40-hx8k", ConstantTask(*bits, 4, 4), order(*bits))
     for bits in squares:
         yield Entry("ecp5-85k", ArrayTask(*bits, 16, 16), order(*bits))
 

@@ -17,14 +17,14 @@ from nmahw.arith import ARITHMETICS
 from nmahw.devices import Device, devices
 from nmahw.devices import device as device_called
 from nmahw.files import write_atomically
-from nmahw.measure import ArrayTask, ElementTask, table_of
+from nmahw.measure import ArrayTask, ConstantTask, ElementTask, table_of
 from nmahw.measured import ArrayRow, Measured, Measurement, row_of
 from nmahw.report import with_prefix
 from nmahw.report_plots import name_points, require_matplotlib
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "arrays.json"
-_TASKS = {"ArrayTask": ArrayTask, "ElementTask": ElementTask}
+_TASKS = {task.__name__: task for task in (ArrayTask, ConstantTask, ElementTask)}
 
 _HEAD = """\
 # Arithmetics, measured
@@ -37,7 +37,8 @@ Made from [`benchmarks/results/arrays.json`](../benchmarks/results/arrays.json) 
 hides behind computing, accumulators in block RAM, control, and a harness that brings all ports to
 four pins. All of it counts. **Element**: one place of the array, four of them measured behind the
 same harness, less the harness, by four; without row, column and load units, weight registers and
-accumulators. Arithmetics that need much of these look better as elements than they are.
+accumulators. Arithmetics that need much of these look better as elements than they are. **Array
+with built-in weights**: one layer as a circuit, random weights; all taps of a sum are in the array.
 
 - *weights*: how many of the weights of that width have a code. Below 2^bits the arithmetic carries
   out another set of weights (powers of two, -1/0/1): it needs a network trained for it.

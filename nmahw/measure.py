@@ -4,6 +4,9 @@
 behind computing, accumulators in block RAM, control, and the harness that brings its ports to
 four pins. Everything counts.
 
+*An array with built-in weights* (`nmahw.gateware.constant_kernel`) is a layer as a circuit: weights
+are logic, all taps of a sum are in the array, and nothing is loaded or accumulated.
+
 *An element* is what one place of the array takes: four elements of the last row of eight, with
 registered operands, less the same ports with nothing between them, by four. Row, column and load
 units, weight registers and accumulators are not in it, which flatters arithmetics that need much of
@@ -28,6 +31,7 @@ from .arith import ARITHMETICS, Arithmetic, Operand
 from .devices import Device
 from .devices import device as find_device
 from .errors import DoesNotFit, ModelError, UsageError
+from .gateware.constant_kernel import ConstantKernel, check_constants
 from .gateware.element_bank import ElementBank, EmptyBank
 from .gateware.harness import SerialHarness
 from .kernel import Kernel
@@ -36,8 +40,8 @@ from .result import baseline_names, build, flow_options
 from .synthesise import check_seeds, place_and_route, utilisation_median
 from .workbench import Workbench
 
-__all__ = ["ArrayTask", "ElementTask", "Task", "default_arithmetics", "measure", "measure_one",
-           "operands", "table_of"]
+__all__ = ["ArrayTask", "ConstantTask", "ElementTask", "GridTask", "Task", "default_arithmetics",
+           "measure", "measure_one", "operands", "table_of"]
 
 #: Elements that are measured together, and the row they stand in.
 _ELEMENTS, _ROW = 4, 7
@@ -128,8 +132,47 @@ class Task:
 
 
 @dataclass(frozen=True)
-class ArrayTask(Task):
-    """A whole array.
+class GridTask(Task):
+    """Elements in rows and columns, and what they cannot do without.
+
+    Parameters
+    ----------
+    weight_bits, activation_bits : int
+    rows, columns : int
+    """
+
+    rows: int = 8
+    columns: int = 8
+
+    row: ClassVar[type[Measured]] = ArrayRow
+    table: ClassVar[type[Measurement]] = ArrayMeasurement
+
+    def check_memory(self, subject: object, device: Device) -> None:
+        """Refuse what cannot fit before minutes are spent on mapping; by default nothing.
+
+        Raises
+        ------
+        DoesNotFit
+        """
+
+    def rtlil(self, subject: object) -> str:
+        return rtlil_behind_pins(subject.create())
+
+    def run(self, name: str, subject: object, device: Device, seeds: tuple[int, ...],
+            bench: Workbench) -> ArrayRow:
+        def text() -> str:
+            self.check_memory(subject, device)
+            return self.rtlil(subject)
+
+        known = build(name, subject.arithmetic, text, device, seeds, bench)
+        blocked = device.rules.blocked_luts(known.get("resources", {}))
+        return ArrayRow(name, macs_per_cycle=subject.macs_per_cycle, limits=device.limits,
+                        blocked_luts=blocked, **self.common(subject.arithmetic), **known)
+
+
+@dataclass(frozen=True)
+class ArrayTask(GridTask):
+    """A whole array, its weights loaded.
 
     Parameters
     ----------
@@ -139,12 +182,7 @@ class ArrayTask(Task):
         Sums of each column, see `nmahw.kernel`.
     """
 
-    rows: int = 8
-    columns: int = 8
     positions: int = 512
-
-    row: ClassVar[type[Measured]] = ArrayRow
-    table: ClassVar[type[Measurement]] = ArrayMeasurement
 
     @property
     def what(self) -> str:
@@ -160,19 +198,70 @@ class ArrayTask(Task):
                          *operands(self.weight_bits, self.activation_bits),
                          positions=self.positions)
 
-    def rtlil(self, subject: Kernel) -> str:
-        return rtlil_behind_pins(subject.create())
+    def check_memory(self, subject: Kernel, device: Device) -> None:
+        bits = subject.positions * subject.sum_bits
+        blocks = subject.columns * -(-bits // device.rules.block_ram_bits)
+        if blocks > device.limits["block_ram"]:
+            raise DoesNotFit(
+                f"accumulators of {subject.positions} sums of {subject.sum_bits} bits in "
+                f"{subject.columns} columns take at least {blocks} block RAM, but {device.name} "
+                f"has {device.limits['block_ram']}",
+                {"block_ram": (blocks, device.limits["block_ram"])})
 
-    def run(self, name: str, subject: Kernel, device: Device, seeds: tuple[int, ...],
-            bench: Workbench) -> ArrayRow:
-        def text() -> str:
-            _check_memory(subject, device)
-            return self.rtlil(subject)
 
-        known = build(name, subject.arithmetic, text, device, seeds, bench)
-        blocked = device.rules.blocked_luts(known.get("resources", {}))
-        return ArrayRow(name, macs_per_cycle=subject.macs_per_cycle, limits=device.limits,
-                        blocked_luts=blocked, **self.common(subject.arithmetic), **known)
+@dataclass(frozen=True)
+class BuiltIn:
+    """A kernel with built-in weights, not yet made."""
+
+    arithmetic: Arithmetic
+    rows: int
+    columns: int
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Random ones (taps, columns), always the same, that the arithmetic has codes for."""
+        operand = self.arithmetic.weight
+        drawn = np.random.default_rng(0).integers(
+            operand.low, operand.high + 1, (self.rows * self.arithmetic.taps, self.columns))
+        return np.asarray(type(self.arithmetic).project(drawn), dtype=np.int64)
+
+    @property
+    def macs_per_cycle(self) -> float:
+        """Operations a cycle."""
+        a = self.arithmetic
+        return self.rows * a.taps * self.columns / a.phases(a.activation)
+
+    def create(self) -> ConstantKernel:
+        """The hardware."""
+        return ConstantKernel(self.arithmetic, self.weights)
+
+
+@dataclass(frozen=True)
+class ConstantTask(GridTask):
+    """An array whose weights are built in: no loading, and no accumulators."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for what, value in (("rows", self.rows), ("columns", self.columns)):
+            if type(value) is not int or not 1 <= value <= 64:
+                raise UsageError(f"array {what} must be an integer of 1..64, not {value!r}")
+
+    @property
+    def what(self) -> str:
+        return f"{self.rows}x{self.columns} array with built-in weights"
+
+    @property
+    def setting(self) -> str:
+        return "feeding included; random weights as logic, sums complete without accumulators"
+
+    def prepare(self, name: str) -> BuiltIn:
+        kind = ARITHMETICS.get(name)
+        if kind.holds_weights and kind.create_constant is Arithmetic.create_constant:
+            raise ModelError(f"{name} cannot have built-in weights")
+        subject = BuiltIn(kind.nearest(*operands(self.weight_bits, self.activation_bits)),
+                          self.rows, self.columns)
+        check_constants(subject.arithmetic, subject.weights)
+        return subject
 
 
 @dataclass(frozen=True)
@@ -215,18 +304,6 @@ class ElementTask(Task):
 def rtlil_behind_pins(component: wiring.Component) -> str:
     """RTLIL of a component behind four pins."""
     return rtlil.convert(SerialHarness(component), name="top", emit_src=False)
-
-
-def _check_memory(kernel: Kernel, device: Device) -> None:
-    """Refuse accumulators that cannot fit before minutes are spent on mapping."""
-    bits = kernel.positions * kernel.sum_bits
-    blocks = kernel.columns * -(-bits // device.rules.block_ram_bits)
-    if blocks > device.limits["block_ram"]:
-        raise DoesNotFit(
-            f"accumulators of {kernel.positions} sums of {kernel.sum_bits} bits in "
-            f"{kernel.columns} columns take at least {blocks} block RAM, but {device.name} has "
-            f"{device.limits['block_ram']}",
-            {"block_ram": (blocks, device.limits["block_ram"])})
 
 
 def measure(task: Task, arithmetics: Sequence[str], device: str | Device,

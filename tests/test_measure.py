@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from amaranth.back import rtlil
 from measurements import FIGURES, TASK, array_measurement, array_row
@@ -23,6 +24,7 @@ from nmahw.gateware.element_bank import ElementBank
 from nmahw.kernel import Kernel
 from nmahw.measure import (
     ArrayTask,
+    ConstantTask,
     ElementTask,
     default_arithmetics,
     measure,
@@ -158,6 +160,24 @@ def test_what_the_user_got_wrong_is_said_before_building(task, names, device_nam
     monkeypatch.setattr(Workbench, "run", lambda *a, **o: pytest.fail("nothing may run"))
     with pytest.raises(UsageError, match=message):
         measure(task(), names, device_name, seeds, bench=shared_bench(tmp_path_factory))
+
+
+def test_built_in_weights_are_those_that_the_arithmetic_has_codes_for():
+    task = ConstantTask(8, 8, 3, 5)
+    for name in ("ternary", "distributed", "booth", "l1"):
+        subject = task.prepare(name)
+        kind = subject.arithmetic
+        assert subject.weights.shape == (3 * kind.taps, 5)
+        assert np.array_equal(subject.weights, type(kind).project(subject.weights))
+        assert subject.macs_per_cycle == 15 * kind.taps / kind.phases(kind.activation)
+        assert not np.array_equal(subject.weights[0], subject.weights[1])
+    assert task.rtlil(task.prepare("ternary")) == task.rtlil(task.prepare("ternary"))
+
+
+def test_arithmetics_that_cannot_have_built_in_weights_say_so(tmp_path_factory):
+    row = measure_one(ConstantTask(8, 8, 2, 2), "fair_square", device("ecp5-25k"), [1],
+                      shared_bench(tmp_path_factory))
+    assert "must need no correction column, but fair_square does" in row.problem
 
 
 def test_nothing_to_measure_is_refused(tmp_path_factory):
@@ -354,6 +374,10 @@ def test_a_design_has_a_hash_even_when_it_cannot_be_made():
     (["digits-w4a4"], "--arith must name the arithmetics"),
     (["--array", "4x4", "--data", "x.npz"], "--data must not be given without a MODEL"),
     (["--elements", "--positions", "512"], "--positions must not be given with --elements"),
+    (["--elements", "--constant", "--array", "4x4"], "must not be given together"),
+    (["--array", "4x4", "--constant", "--positions", "512"], "must not be given with --constant"),
+    (["--array", "4x65", "--constant"], "array columns must be an integer of 1..64"),
+    (["--elements", "--constant"], "--constant must not be given with --elements"),
     (["--array", "4"], "array must be ROWSxCOLUMNS"),
     (["--array", "4x4", "--bits", "8"], "bits must be WEIGHTxACTIVATION, for example 8x8"),
     (["--array", "4x4", "--bits", "8x99"], "activation bits must be 1..16, not 99"),
@@ -369,7 +393,8 @@ def test_bad_input_is_one_clear_error(arguments, message, capsys, monkeypatch):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("what", [["--elements"], ["--array", "2x2", "--positions", "64"]])
+@pytest.mark.parametrize("what", [
+    ["--elements"], ["--array", "2x2", "--positions", "64"], ["--array", "2x2", "--constant"]])
 def test_elements_and_arrays_are_really_measured(what, tmp_path, capsys):
     path = tmp_path / "figures.json"
     assert run(["compare", *what, "--bits", "4x4", "--device", "ecp5-25k", "--arith",

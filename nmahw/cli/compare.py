@@ -43,6 +43,8 @@ def command(
                  "one: measure arrays with feeding, weight loading and accumulators.")] = None,
         elements: Annotated[bool, typer.Option(
             "--elements", help="Without a MODEL: measure one element of each.")] = False,
+        constant: Annotated[bool, typer.Option(
+            "--constant", help="With --array and no MODEL: weights built in, not loaded.")] = False,
         bits: Annotated[str | None, typer.Option(
             "--bits", metavar="WxA", show_default=False,
             help="Without a MODEL: bits of weights and of activations, by default 8x8.")] = None,
@@ -78,11 +80,13 @@ def command(
         require_matplotlib()
     if model is not None:
         _refuse("with a MODEL, whose operands are its own", {
-            "--elements": elements or None, "--bits": bits, "--positions": positions})
+            "--elements": elements or None, "--constant": constant or None, "--bits": bits,
+            "--positions": positions})
         result = _networks(model, arith, device, array or "4x4", seeds or 1, data or SAMPLE, jobs)
     else:
         _refuse("without a MODEL, which images belong to", {"--data": data})
-        result = _alone(arith, device, array, elements, bits, positions, seeds or 5, jobs)
+        result = _alone(arith, device, array, elements, constant, bits, positions, seeds or 5,
+                        jobs)
     show_wide(tables(result))
     if json is not None:
         show_path("JSON", write_json(result, json))
@@ -124,18 +128,22 @@ def _networks(model: str, arith: str | None, device: str, array: str, seeds: int
                        accuracy=accuracy, bench=Workbench(jobs=jobs, say=work.say))
 
 
-def _alone(arith: str | None, device: str, array: str | None, elements: bool, bits: str | None,
-           positions: int | None, seeds: int, jobs: int) -> "Results":
-    from ..measure import ArrayTask, ElementTask, default_arithmetics, measure
+def _alone(arith: str | None, device: str, array: str | None, elements: bool, constant: bool,
+           bits: str | None, positions: int | None, seeds: int, jobs: int) -> "Results":
+    from ..measure import ArrayTask, ConstantTask, ElementTask, default_arithmetics, measure
     from ..workbench import Workbench
     if elements == (array is not None):
         raise UsageError("--elements and --array must not be given together" if elements else
                          "a MODEL, --array RxC or --elements must be given")
     if elements:
-        _refuse("with --elements, which hold no sums", {"--positions": positions})
+        _refuse("with --elements, which are no array",
+                {"--positions": positions, "--constant": constant or None})
+    if constant:
+        _refuse("with --constant, whose sums need no accumulators", {"--positions": positions})
     widths = read_bits(bits or "8x8")
-    task = ElementTask(*widths) if elements else ArrayTask(
-        *widths, *read_array(array), **({} if positions is None else {"positions": positions}))
+    task = (ElementTask(*widths) if elements else
+            ConstantTask(*widths, *read_array(array)) if constant else
+            ArrayTask(*widths, *read_array(array), 512 if positions is None else positions))
     names = default_arithmetics(*widths) if arith is None else read_arithmetics(arith)
     with working(f"measuring {task.title}") as work:
         return measure(task, names, device, range(1, seeds + 1),
