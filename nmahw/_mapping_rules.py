@@ -1,0 +1,143 @@
+"""How Yosys maps memories, adders and products onto a family's cells, as closed rules.
+
+From Yosys 0.70: `memory_libmap` with the families' brams.txt and lutrams.txt, and arith_map.v. A
+memory that does not say where it wants to be goes where it costs least: a block RAM costs
+`block_cost`, a distributed RAM 4 and what chooses
+between several of them, a bit in logic 1, or 1/16 if it is only read.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ._census_netlist import MemoryShape
+from ._logic import Logic
+
+__all__ = ["RULES", "MappedMemory", "MappingRules"]
+
+
+@dataclass(frozen=True)
+class MappedMemory:
+    """What a memory becomes.
+
+    Attributes
+    ----------
+    block_ram : int
+    distributed_ram : int
+        Cells of 16 x 4 bits.
+    selected : int
+        Bits of two-input multiplexers behind several of these.
+    luts : int
+        Look-up tables of one that is logic.
+    ff : int
+        Flip-flops it takes; negative for those behind it that block RAMs take in.
+    """
+
+    block_ram: int = 0
+    distributed_ram: int = 0
+    selected: int = 0
+    luts: int = 0
+    ff: int = 0
+
+
+@dataclass(frozen=True)
+class MappingRules:
+    """Rules of one family.
+
+    Attributes
+    ----------
+    block_shapes : tuple of (int, int)
+        Widths and depths a block RAM can have.
+    dual_port_bits : int
+        Widest with two read ports; 0 if there is only one.
+    block_cost : int
+    has_distributed_ram : bool
+    register_bits : int
+        Widest port of a memory that is only read whose registers move into the block RAM, as
+        those of all memories that are written do; 0 if none do.
+    adder_step : int
+        A carry cell adds so many bits.
+    least_adder_bits : int
+        Narrower adders become logic.
+    multiplier_bits : int
+        Factors of a hard multiplier, at most; 0 if there is none.
+    """
+
+    block_shapes: tuple[tuple[int, int], ...]
+    dual_port_bits: int
+    block_cost: int
+    has_distributed_ram: bool
+    register_bits: int
+    adder_step: int
+    least_adder_bits: int
+    multiplier_bits: int
+
+    def blocks(self, memory: MemoryShape) -> int:
+        """Block RAMs that hold a memory."""
+        shared = memory.read_ports if memory.is_rom and self.dual_port_bits else 1
+        copies = -(-memory.read_ports // min(shared, 2))
+        return copies * min(
+            -(-memory.width // width) * -(-memory.depth // depth)
+            for width, depth in self.block_shapes
+            if shared == 1 or width <= self.dual_port_bits)
+
+    def memory(self, memory: MemoryShape) -> MappedMemory:
+        """What becomes of a memory."""
+        bits = memory.width * memory.depth
+        blocks = self.blocks(memory)
+        banks = -(-memory.depth // 16)
+        cells = memory.read_ports * banks * -(-memory.width // 4)
+        costs = {"logic": bits * (Fraction(1, 16) if memory.is_rom else 1)}
+        if memory.is_synchronous:
+            costs["block"] = blocks * self.block_cost
+        if self.has_distributed_ram and not memory.is_rom:
+            # Multiplexers behind several banks count as well.
+            costs["distributed"] = 4 * cells + Fraction(
+                memory.read_ports * memory.width * (banks - 1), 2)
+        # Of two that cost the same, the block RAM.
+        kind = memory.style if memory.style in costs else min(
+            costs, key=lambda name: (costs[name], name != "block"))
+        if kind == "block":
+            taken = memory.width * memory.read_ports
+            moves = memory.is_registered and self.register_bits >= (
+                memory.width if memory.is_rom else 1)
+            return MappedMemory(block_ram=blocks, ff=-taken if moves else 0)
+        ff = memory.width * memory.read_ports if memory.is_synchronous else 0
+        if kind == "distributed":
+            return MappedMemory(distributed_ram=cells, ff=ff,
+                                selected=memory.read_ports * memory.width * (banks - 1))
+        if memory.is_rom:
+            return MappedMemory(luts=_rom_luts(memory), ff=ff)
+        return MappedMemory(selected=memory.width * (memory.depth - 1), ff=ff + bits)
+
+    def adder_luts(self, bits: int) -> int:
+        """Look-up tables that carry cells of an adder take; 0 if it becomes logic."""
+        if bits < self.least_adder_bits:
+            return 0
+        return -(-bits // self.adder_step) * self.adder_step
+
+
+def _rom_luts(memory: MemoryShape) -> int:
+    logic = Logic()
+    address = [logic.leaf() for _ in range(max(memory.depth - 1, 1).bit_length())]
+    roots = []
+    for bit in range(memory.width):
+        level = [(word >> bit) & 1 for word in memory.words]
+        for select in address:
+            level += level[-1:] * (len(level) % 2)
+            level = [logic.choice(select, level[i + 1], level[i])
+                     for i in range(0, len(level), 2)] if len(level) > 1 else level
+        roots.append(level[0])
+    return logic.luts(roots)
+
+
+#: By family; what is not here cannot be estimated.
+RULES = {
+    "ecp5": MappingRules(
+        block_shapes=((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
+        dual_port_bits=18, block_cost=128, has_distributed_ram=True, register_bits=18,
+        adder_step=2, least_adder_bits=5, multiplier_bits=18),
+    "ice40": MappingRules(
+        block_shapes=((16, 256), (8, 512), (4, 1024), (2, 2048)),
+        dual_port_bits=0, block_cost=64, has_distributed_ram=False, register_bits=0,
+        adder_step=1, least_adder_bits=3, multiplier_bits=16),
+}

@@ -1,0 +1,192 @@
+"""What a design will take of a device, before synthesis: milliseconds instead of minutes.
+
+The census (`nmahw._census`) says exactly what a design is made of: flip-flops, bits of logic,
+carry chains, memories, products. Closed rules (`nmahw._mapping_rules`) say what becomes of
+memories and hard multipliers; these figures are exact. What is left, how well Yosys shares and
+packs, is a linear model with a few coefficients for each family, fitted to mapped designs by
+benchmarks/fit_estimates.py, which also says how far off it is on designs it was not fitted to.
+
+Figures are those of the mapped netlist behind four pins, as `nmahw.synthesise` counts them; place
+and route adds a few per cent of look-up tables for the starts of carry chains.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from ._census import census
+from ._census_netlist import Part
+from ._mapping_rules import RULES, MappingRules
+from .carry_chain import CarryChain
+from .design import Design
+from .devices import RESOURCES, Device
+from .devices import device as find_device
+from .errors import UsageError
+from .gateware.harness import SerialHarness
+from .gateware.pins import SerialPins
+from .kernel import Kernel
+
+__all__ = ["Estimate", "estimate", "features", "fitted_arithmetics"]
+
+_CELL = re.compile(r"^ *(\w+) #", re.MULTILINE)
+# Parts whose logic is mostly counters and decisions, which synthesis merges further.
+_CONTROL = ("KernelControl", "Sequencer", "Entry")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a design takes.
+
+    Attributes
+    ----------
+    device : Device
+    resources : mapping of str to int
+        Of `nmahw.devices.RESOURCES`.
+    is_fitted : bool
+        Whether designs with these arithmetics were among those the model was fitted to; if not,
+        LUT and FF are a guess.
+    cycles_per_image : int or None
+        Of a network's design.
+    macs_per_cycle : float
+    """
+
+    device: Device
+    resources: Mapping[str, int]
+    is_fitted: bool
+    cycles_per_image: int | None
+    macs_per_cycle: float
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What the device has."""
+        return {name: self.device.limits.get(name, 0) for name in RESOURCES}
+
+    @property
+    def lacking(self) -> dict[str, tuple[int, int]]:
+        """Resources the device has too little of: needed and there."""
+        return {name: (used, self.limits[name]) for name, used in self.resources.items()
+                if used > self.limits[name]}
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has enough of everything."""
+        return not self.lacking
+
+
+def estimate(subject: Design | Kernel, device: str | Device = "ecp5-45k") -> Estimate:
+    """Estimate what a network's accelerator or a matrix kernel takes.
+
+    Parameters
+    ----------
+    subject : Design or Kernel
+    device : str or Device
+        Of a device or a board.
+
+    Raises
+    ------
+    UsageError
+        Unknown device, or one of a family that the model was not fitted to.
+    """
+    device = find_device(device)
+    model = _model(device)
+    known = features(subject, device)
+    resources = {name: round(known["exact"].get(name, 0) + sum(
+        model[name].get(feature, 0) * amount for feature, amount in known.get(name, {}).items()))
+        for name in RESOURCES}
+    names = {a.name for a in _arithmetics(subject)}
+    is_design = isinstance(subject, Design)
+    cycles = subject.cycles_per_image if is_design else None
+    return Estimate(device, resources, names <= set(model["arithmetics"]), cycles,
+                    subject.macs_per_image / cycles if is_design else subject.macs_per_cycle)
+
+
+def fitted_arithmetics(device: str | Device) -> list[str]:
+    """Names of the arithmetics that the model of a device's family was fitted to."""
+    return list(_model(find_device(device))["arithmetics"])
+
+
+def _model(device: Device) -> dict:
+    model = _models().get(device.family)
+    if model is None:
+        raise UsageError(f"device must be of a family with a fitted model "
+                         f"({', '.join(_models())}), not {device.name} ({device.family})")
+    return model
+
+
+@cache
+def _models() -> dict[str, dict]:
+    path = resources.files("nmahw.data") / "estimates.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _arithmetics(subject: Design | Kernel) -> tuple:
+    return subject.schedule.engines if isinstance(subject, Design) else (subject.arithmetic,)
+
+
+def features(subject: Design | Kernel, device: Device) -> dict[str, dict[str, float]]:
+    """What the model is linear in, for ``lut`` and ``ff``, and under ``exact`` what is known.
+
+    Parameters
+    ----------
+    subject : Design or Kernel
+    device : Device
+    """
+    rules = RULES[device.family]
+    top = (SerialPins if isinstance(subject, Design) else SerialHarness)(subject.create())
+    lut, ff, exact = Counter(), Counter(), Counter()
+    kinds = _arithmetics(subject)
+    hard = all(a.hard_multiplier for a in kinds)
+    product = "booth" if any("booth" in a.yosys_passes for a in kinds) else "product"
+    for part, number in census(top).items():
+        exact["ff"] += part.ff * number
+        lut["control" if part.name in _CONTROL else "logic"] += part.luts * number
+        _adders(part, number, rules, lut)
+        exact["lut"] += number * sum(_chain_luts(device, *chain) for chain in part.chains)
+        for factors in part.products:
+            if hard:
+                exact["dsp"] += number * _multipliers(factors, rules)
+            else:
+                lut[f"{product} area"] += number * factors[0] * factors[1]
+                lut[f"{product} side"] += number * sum(factors)
+        for memory in part.memories:
+            mapped = rules.memory(memory)
+            exact["block_ram"] += number * mapped.block_ram
+            exact["lut"] += 4 * number * mapped.distributed_ram
+            lut["selected"] += number * mapped.selected
+            lut["rom"] += number * mapped.luts
+            exact["ff"] += number * mapped.ff
+    if isinstance(subject, Kernel):
+        lut["kernel"], ff["kernel"] = 1, -1
+        if subject.phases == 1:
+            # The harness's shift register holds the same bits as the registers that delay a
+            # row's activations: they are merged.
+            exact["ff"] -= (subject.arithmetic.taps * subject.arithmetic.activation.bits
+                         * subject.rows * (subject.rows + 1) // 2)
+    else:
+        lut["design"], ff["design"] = 1, -1
+    # Flip-flops are counted exactly but for those that control and harness have twice.
+    return {"lut": dict(lut), "ff": dict(ff), "exact": dict(exact)}
+
+
+def _adders(part: Part, number: int, rules: MappingRules, lut: Counter) -> None:
+    for bits in part.adders:
+        luts = rules.adder_luts(bits)
+        if luts:
+            lut["adders"] += number * luts
+        else:
+            lut["narrow adders"] += number * (bits - 1)
+
+
+def _chain_luts(device: Device, bits: int, options: tuple[str, ...]) -> int:
+    body = device.rules.carry_chain(CarryChain(bits, **dict.fromkeys(options, True)))
+    cells = Counter(_CELL.findall(body or ""))
+    # Without cells of its own, it is an adder like others, and its options fit into its LUTs.
+    return device.rules.at_least(cells)["lut"] if cells else bits
+
+
+def _multipliers(factors: tuple[int, int], rules: MappingRules) -> int:
+    return (-(-factors[0] // rules.multiplier_bits)) * (-(-factors[1] // rules.multiplier_bits))
