@@ -2,8 +2,9 @@
 
 A choice is a name (``bit_serial``) or a list ``what=name,...``, where `what` is a layer kind
 (``conv2d``, ``dense``; ``conv`` for short), a layer's number, or ``other``. The most particular
-choice wins. Passes that carry layers without weights of their own (a pool after a pool, say) are
-products with 1: they get the choice for ``other``, or `FOR_IDENTITY`.
+choice wins. ``auto`` leaves the choice to a cost model (`nmahw.choose`). Passes that carry layers
+without weights of their own (a pool after a pool, say) are products with 1: they get the choice
+for ``other``, or `FOR_IDENTITY`.
 """
 
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from .errors import UsageError
 from .operands import operands_for
 from .program import Pass, Program
 
-__all__ = ["FOR_IDENTITY", "Mixture", "assign", "names_by_pass"]
+__all__ = ["AUTO", "FOR_IDENTITY", "Mixture", "assign", "names_by_pass"]
 
+#: The choice that is left to the cost model.
+AUTO = "auto"
 #: What multiplies by 1 when the chosen arithmetic has no products.
 FOR_IDENTITY = "bit_serial"
 # Other words for layer kinds.

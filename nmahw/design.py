@@ -11,7 +11,7 @@ from amaranth.back import rtlil
 
 from .approximate import approximated
 from .arith import Arithmetic
-from .assignment import Mixture, assign
+from .assignment import AUTO, Mixture, assign
 from .errors import ModelError, UsageError
 from .gateware.accelerator import Accelerator
 from .gateware.pins import SerialPins
@@ -83,7 +83,8 @@ class Design:
         network : Network
         arithmetic : str
             Name of an arithmetic, or a choice by layer such as
-            ``"conv2d=distributed,dense=bit_serial"``: see `nmahw.assignment`.
+            ``"conv2d=distributed,dense=bit_serial"``: see `nmahw.assignment`; or ``"auto"``: see
+            `nmahw.choose`.
         rows, columns : int
 
         Raises
@@ -93,6 +94,9 @@ class Design:
         ModelError
             An arithmetic cannot take a layer's operands; the layer is named.
         """
+        if arithmetic == AUTO:
+            from .choose import resolve  # which estimates designs
+            arithmetic = resolve(network, arithmetic, rows, columns)
         arithmetics = assign(lower(network), arithmetic)
         for instance in dict.fromkeys(arithmetics):
             if not instance.exact:

@@ -168,6 +168,9 @@ def features(subject: Design | Kernel, device: Device) -> dict[str, dict[str, fl
                          * subject.rows * (subject.rows + 1) // 2)
     else:
         lut["design"], ff["design"] = 1, -1
+    # Load units of one array share what only depends on the loading step.
+    held = sum(a.holds_weights for a in kinds)
+    ff["loaded array"], ff["loaded column"] = -held, -held * subject.columns
     # Flip-flops are counted exactly but for those that control and harness have twice.
     return {"lut": dict(lut), "ff": dict(ff), "exact": dict(exact)}
 

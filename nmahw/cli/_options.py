@@ -7,14 +7,15 @@ import typer
 
 from ..errors import UsageError
 from ._choices import completion
+from ._terminal import tell
 
 if TYPE_CHECKING:
     from ..datasets import Images
     from ..network import Network
 
 __all__ = ["Model", "Arithmetic", "Arithmetics", "Array", "Data", "DeviceName", "Jobs",
-           "load_data", "read_array", "read_arithmetics", "read_bits", "read_integers",
-           "read_ratio", "read_shape"]
+           "load_data", "read_array", "read_arithmetics", "read_bits", "read_choice",
+           "read_integers", "read_ratio", "read_shape"]
 
 #: Word that stands for everything there is, or for the bundled sample.
 ALL, SAMPLE = "all", "sample"
@@ -23,7 +24,8 @@ Model = Annotated[str, typer.Argument(
     metavar="MODEL", help="A bundled network ({models}) or a file written by 'nmahw import'.",
     show_default=False, autocompletion=completion("models"))]
 Arithmetic = Annotated[str, typer.Option(
-    "--arith", metavar="NAME", help="Arithmetic of the array's elements: {arithmetics}.",
+    "--arith", metavar="NAME", help="Arithmetic of the array's elements: {arithmetics}; by layer, "
+    "for example conv=distributed,dense=bit_serial; or 'auto', the cheapest exact choice.",
     autocompletion=completion("arithmetics"))]
 Arithmetics = Annotated[str, typer.Option(
     "--arith", metavar="NAME,...", help="Arithmetics, separated by commas, or 'all': "
@@ -104,6 +106,18 @@ def read_arithmetics(text: str) -> list[str]:
     if len(set(names)) != len(names):
         raise UsageError(f"arithmetics must be different ones, not {text!r}")
     return names
+
+
+def read_choice(network: "Network", text: str, rows: int, columns: int,
+                device: str | None = None) -> str:
+    """Arithmetics as ``--arith`` names them; what ``auto`` stands for is told."""
+    from ..assignment import AUTO
+    from ..choose import DEFAULT_DEVICE, resolve
+    if text.strip() != AUTO:
+        return text
+    chosen = resolve(network, AUTO, rows, columns, device or DEFAULT_DEVICE)
+    tell(f"auto: --arith {chosen}")
+    return chosen
 
 
 def load_data(network: "Network", data: str) -> "Images":

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ._options import Arithmetic, Array, DeviceName, Jobs, Model, read_array
+from ._options import Arithmetic, Array, DeviceName, Jobs, Model, read_array, read_choice
 from ._terminal import show_table, tell, working
 
 EXAMPLE = "nmahw certify lenet5-w8a8 --arith quarter_square --device ecp5-45k --array 4x4"
@@ -29,7 +29,9 @@ def command(model: Model, arith: Arithmetic, device: DeviceName = "ecp5-45k",
     from ..workbench import Workbench
     rows, columns = read_array(array)
     part = device_called(device)
-    design = Design.of(load_model(model), arith, rows, columns)
+    network = load_model(model)
+    arith = read_choice(network, arith, rows, columns, device)
+    design = Design.of(network, arith, rows, columns)
     options = flow_options(design.arithmetic)
     with working(f"certifying {arith}") as work:
         bench = Workbench(jobs=jobs, say=work.say)

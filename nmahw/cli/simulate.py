@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ._options import SAMPLE, Arithmetic, Array, Data, Jobs, Model, load_data, read_array
+from ._options import (
+    SAMPLE,
+    Arithmetic,
+    Array,
+    Data,
+    Jobs,
+    Model,
+    load_data,
+    read_array,
+    read_choice,
+)
 from ._terminal import show_table, tell, working
 
 EXAMPLE = "nmahw simulate lenet5-w8a8 --arith quarter_square --array 8x8 --images 100"
@@ -39,7 +49,7 @@ def command(model: Model, arith: Arithmetic = "quarter_square", array: Array = "
     rows, columns = read_array(array)
     network = load_model(model)
     chosen = load_data(network, data).first(images)
-    design = Design.of(network, arith, rows, columns)
+    design = Design.of(network, read_choice(network, arith, rows, columns), rows, columns)
     with working("simulating") as work:
         result = simulate(design, chosen.x, jobs=jobs, stall_seed=seed if stalls else None,
                           stall_probability=stalls, progress=work.count, say=work.say)

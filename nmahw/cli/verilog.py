@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ._options import Arithmetic, Array, Model, read_array
+from ._options import Arithmetic, Array, Model, read_array, read_choice
 from ._terminal import show_path, tell, working
 
 EXAMPLE = "nmahw verilog lenet5-w8a8 --arith bit_serial --array 4x4 -o build --lint"
@@ -27,7 +27,8 @@ def command(model: Model, output: Annotated[Path, typer.Option(
     from ..verilog import lint as judge
     rows, columns = read_array(array)
     check_writable(output / "nmahw_top.v")
-    design = Design.of(load_model(model), arith, rows, columns)
+    network = load_model(model)
+    design = Design.of(network, read_choice(network, arith, rows, columns), rows, columns)
     with working("generating Verilog"):
         emitted = emit(design, output)
         if lint:

@@ -1,0 +1,93 @@
+"""``nmahw estimate``."""
+
+import json as json_text
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from ._choices import completion
+from ._options import Array, DeviceName, read_array, read_bits, read_choice
+from ._terminal import show_path, show_table, tell
+
+EXAMPLE = ("nmahw estimate lenet5-w8a8 --arith auto --array 8x8 --device ecp5-45k; or, for the "
+           "array alone: nmahw estimate --arith distributed --array 16x16 --bits 8x8")
+
+
+def command(
+        model: Annotated[str | None, typer.Argument(
+            metavar="[MODEL]", show_default=False, autocompletion=completion("models"),
+            help="A bundled network ({models}) or a file written by 'nmahw import'. Without one, "
+                 "the array alone with feeding, weight loading and accumulators.")] = None,
+        arith: Annotated[str, typer.Option(
+            "--arith", metavar="NAME", autocompletion=completion("arithmetics"),
+            help="Arithmetic: {arithmetics}. For a MODEL also by layer, for example "
+                 "conv=distributed,dense=bit_serial, or 'auto', the cheapest exact choice.")]
+        = "auto",
+        array: Array = "8x8", device: DeviceName = "ecp5-45k",
+        bits: Annotated[str | None, typer.Option(
+            "--bits", metavar="WxA", show_default=False,
+            help="Without a MODEL: bits of weights and of activations, by default 8x8.")] = None,
+        positions: Annotated[int | None, typer.Option(
+            "--positions", metavar="N", show_default=False,
+            help="Without a MODEL: sums that each column holds, by default 512.")] = None,
+        json: Annotated[Path | None, typer.Option(
+            "--json", metavar="FILE", help="Write the figures as JSON.")] = None):
+    """Estimate what a design takes of a device, without synthesis (exit code 1 if it is too much).
+
+    Block RAMs and hard multipliers are exact; look-up tables and flip-flops come from a model
+    fitted to designs that Yosys mapped, and are those of the mapped netlist.
+    """
+    from ..bundled import load_model
+    from ..design import Design
+    from ..devices import RESOURCES
+    from ..devices import device as device_called
+    from ..estimate import estimate
+    from ..files import check_writable, write_atomically
+    from ..kernel import Kernel
+    from ..measure import operands
+    if json is not None:
+        check_writable(json)
+    rows, columns = read_array(array)
+    part = device_called(device)
+    if model is not None:
+        if bits is not None or positions is not None:
+            raise UsageError("--bits and --positions must not be given with a MODEL, whose "
+                             "operands are its own")
+        network = load_model(model)
+        subject = Design.of(network, read_choice(network, arith, rows, columns, device),
+                            rows, columns)
+        arithmetic = str(subject.arithmetic)
+    else:
+        subject = Kernel.of(arith, rows, columns, *operands(*read_bits(bits or "8x8")),
+                            positions=positions or 512)
+        arithmetic = str(subject.arithmetic)
+    found = estimate(subject, part)
+    show_table(f"{arithmetic}, {rows}x{columns} array on {part.name}, estimated",
+               ("resource", "needed", "there", "%"),
+               [(_words(name, part), found.resources[name], found.limits[name],
+                 f"{100 * found.resources[name] / found.limits[name]:.0f}"
+                 if found.limits[name] else "") for name in RESOURCES])
+    if found.cycles_per_image is not None:
+        tell(f"cycles an image: {found.cycles_per_image:,}")
+    tell(f"operations a cycle: {found.macs_per_cycle:.3g}")
+    if not found.is_fitted:
+        tell("LUT and FF are a guess: the model was not fitted to these arithmetics")
+    if json is not None:
+        show_path("JSON", write_atomically(json, json_text.dumps({
+            "device": part.name, "arithmetic": arithmetic, "rows": rows, "columns": columns,
+            "resources": dict(found.resources), "limits": found.limits, "fits": found.fits,
+            "is_fitted": found.is_fitted, "cycles_per_image": found.cycles_per_image,
+            "macs_per_cycle": found.macs_per_cycle}, indent=2) + "\n"))
+    if found.fits:
+        tell(f"fits {part.name}")
+    else:
+        tell(f"does not fit {part.name}: " + ", ".join(
+            f"{need:,} {_words(name, part)} of {there:,}"
+            for name, (need, there) in found.lacking.items()))
+        raise typer.Exit(1)
+
+
+def _words(name: str, part) -> str:
+    return {"lut": part.rules.lut_name, "ff": "FF", "dsp": "DSP"}.get(name, "block RAM")

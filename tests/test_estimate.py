@@ -1,0 +1,201 @@
+"""The resource estimator: rules by hand, figures against designs that Yosys mapped, `auto`."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from nmahw._census import census
+from nmahw._census_netlist import MemoryShape
+from nmahw._logic import Logic
+from nmahw._mapping_rules import RULES
+from nmahw.bundled import load_model, sample_for
+from nmahw.choose import choices, resolve
+from nmahw.cli import run
+from nmahw.design import Design
+from nmahw.devices import device
+from nmahw.errors import UsageError
+from nmahw.estimate import estimate, fitted_arithmetics
+from nmahw.kernel import Kernel
+from nmahw.measure import operands, rtlil_behind_pins
+from nmahw.result import flow_options
+from nmahw.synthesise import synthesise
+
+STORED = Path(__file__).parents[1] / "benchmarks" / "results" / "estimate_samples.json"
+
+
+def memory(width, depth, *, style="", ports=1, rom=False, registered=False):
+    return MemoryShape(width, depth, style, ports, rom, True, registered,
+                       (0,) * depth if rom else ())
+
+
+# What Yosys 0.70 made of these memories.
+@pytest.mark.parametrize("family, shape, blocks", [
+    ("ecp5", memory(24, 512, style="block"), 1),
+    ("ecp5", memory(24, 1024, style="block"), 2),
+    ("ecp5", memory(18, 1024, rom=True), 1),
+    ("ecp5", memory(8, 4096, rom=True), 2),
+    ("ecp5", memory(16, 512, ports=2, rom=True), 1),
+    ("ecp5", memory(4, 160), 0),
+    ("ecp5", memory(8, 160), 0),
+    ("ecp5", memory(8, 168), 1),
+    ("ecp5", memory(7, 42, rom=True), 0),
+    ("ice40", memory(24, 512, style="block"), 3),
+    ("ice40", memory(16, 256, ports=2, rom=True), 2),
+])
+def test_block_rams_by_rule(family, shape, blocks):
+    assert RULES[family].memory(shape).block_ram == blocks
+
+
+def test_registers_move_into_block_rams_unless_they_are_wide_roms():
+    rules = RULES["ecp5"]
+    assert rules.memory(memory(18, 512, rom=True, registered=True)).ff == -18
+    assert rules.memory(memory(32, 512, rom=True, registered=True)).ff == 0
+    assert rules.memory(memory(24, 512, style="block", registered=True)).ff == -24
+    assert rules.memory(memory(24, 512, style="block")).ff == 0
+
+
+def test_logic_folds_constants_and_shares_gates():
+    logic = Logic()
+    a, b, s = logic.leaf(), logic.leaf(), logic.leaf()
+    assert logic.conjunction(a, 0) == 0 and logic.conjunction(a, 1) == a
+    assert logic.conjunction(a, a ^ 1) == 0 and logic.disjunction(a, a ^ 1) == 1
+    assert logic.difference(a, a) == 0 and logic.difference(a, 1) == a ^ 1
+    assert logic.difference(a, b) == logic.difference(b ^ 1, a ^ 1)
+    assert logic.choice(s, a, b) == logic.choice(s ^ 1, b, a)
+    assert logic.choice(s, 1, 0) == s and logic.choice(s, a, a) == a
+
+
+@pytest.mark.parametrize("inputs, luts", [(1, 0), (2, 1), (4, 1), (5, 2), (7, 2), (16, 5)])
+def test_a_conjunction_takes_as_few_luts_as_there_can_be_or_one_more(inputs, luts):
+    logic = Logic()
+    root = logic.tree("conjunction", [logic.leaf() for _ in range(inputs)])
+    assert luts <= logic.luts([root]) <= luts + (inputs > 4)
+
+
+class Registers(wiring.Component):
+    """One register that is read, one that is not, one that never changes, two that are equal."""
+
+    i: In(4)
+    o: Out(4)
+    p: Out(4)
+
+    def elaborate(self, platform):
+        m = Module()
+        read, same, unread, still = (Signal(4, name=f"r{n}", reset_less=True) for n in range(4))
+        m.d.sync += [read.eq(self.i), same.eq(self.i), unread.eq(self.i & unread),
+                     still.eq(still & self.i)]
+        m.d.comb += [self.o.eq(read), self.p.eq(same ^ still)]
+        return m
+
+
+def test_census_counts_what_synthesis_leaves():
+    (part, number), = census(Registers()).items()
+    assert (part.name, number, part.ff) == ("Registers", 1, 4)
+
+
+def stored(held_out_only=False):
+    samples = json.loads(STORED.read_text())
+    return [pytest.param(sample, id=key) for key, sample in samples.items()
+            if "needs" in sample and (sample["held_out"] or not held_out_only)]
+
+
+def subject_of(sample):
+    if sample["network"]:
+        return Design.of(load_model(sample["network"]), sample["arithmetic"], sample["rows"],
+                         sample["columns"])
+    return Kernel.of(sample["arithmetic"], sample["rows"], sample["columns"],
+                     *operands(sample["weight_bits"], sample["activation_bits"]),
+                     positions=sample["positions"])
+
+
+@pytest.mark.parametrize("sample", stored(held_out_only=True))
+def test_estimates_of_designs_not_fitted_to(sample):
+    needs = sample["needs"]
+    found = estimate(subject_of(sample), sample["device"])
+    assert found.is_fitted
+    assert found.resources["lut"] == pytest.approx(needs["lut"], rel=0.1)
+    assert found.resources["ff"] == pytest.approx(needs["ff"], rel=0.1)
+    assert found.resources["dsp"] == needs["dsp"]
+    assert found.resources["block_ram"] == needs["block_ram"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name, rows, columns, bits", [
+    ("bit_serial", 5, 3, (7, 6)), ("distributed", 3, 5, (4, 8)), ("dsp", 5, 5, (8, 8)),
+    ("quarter_square", 3, 5, (5, 5)), ("booth", 3, 3, (6, 6))])
+def test_estimates_against_yosys(name, rows, columns, bits):
+    kernel = Kernel.of(name, rows, columns, *operands(*bits), positions=256)
+    part = device("ecp5-45k")
+    needs = synthesise(rtlil_behind_pins(kernel.create()), part,
+                       flow_options(kernel.arithmetic)).needs
+    found = estimate(kernel, part).resources
+    assert found["lut"] == pytest.approx(needs["lut"], rel=0.1)
+    assert found["ff"] == pytest.approx(needs["ff"], rel=0.1)
+    assert (found["dsp"], found["block_ram"]) == (needs["dsp"], needs["block_ram"])
+
+
+def test_what_was_not_fitted_is_said():
+    kernel = Kernel.of("l1", 2, 2, *operands(4, 4))
+    assert not estimate(kernel).is_fitted
+    with pytest.raises(UsageError, match="family with a fitted model"):
+        estimate(kernel, "tangnano9k")
+
+
+def test_limits_decide_what_fits():
+    kernel = Kernel.of("dsp", 6, 6, *operands(8, 8))
+    found = estimate(kernel, "ecp5-25k")
+    assert not found.fits and found.lacking == {"dsp": (36, 28)}
+    assert estimate(kernel, "ecp5-45k").fits
+
+
+@pytest.fixture(scope="module")
+def network():
+    return load_model("digits-w4a4")
+
+
+@pytest.fixture(scope="module")
+def ranked(network):
+    return choices(network, 2, 2)
+
+
+def test_auto_takes_the_cheapest_of_what_fits(network, ranked):
+    assert len(ranked) >= 3 and all(c.estimate.fits for c in ranked)
+    for better, worse in itertools.pairwise(ranked):
+        assert better.cost <= worse.cost
+    for choice in ranked:
+        design = Design.of(network, choice.text, 2, 2)
+        assert choice.cost == design.cycles_per_image * estimate(design).resources["lut"]
+        assert design.arithmetic.exact and not design.arithmetic.is_baseline
+        assert {a.name for a in design.arithmetics} <= set(fitted_arithmetics("ecp5-45k"))
+
+
+def test_auto_is_a_choice_like_others(network, ranked):
+    assert resolve(network, "booth", 2, 2) == "booth"
+    assert resolve(network, "auto", 2, 2) == ranked[0].text
+    assert Design.of(network, "auto", 2, 2) == Design.of(network, ranked[0].text, 2, 2)
+
+
+def test_every_choice_computes_the_same(network, ranked):
+    images = sample_for(network).first(20).x
+    expected = network.predict(images).reshape(len(images), -1)
+    for choice in ranked:
+        design = Design.of(network, choice.text, 2, 2)
+        assert np.array_equal(design.predict(images), expected)
+
+
+def test_command(tmp_path, capsys):
+    path = tmp_path / "estimate.json"
+    assert run(["estimate", "digits-w4a4", "--array", "2x2", "--json", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "auto: --arith 1=" in out and "fits ecp5-45k" in out
+    found = json.loads(path.read_text())
+    assert found["fits"] and found["cycles_per_image"] > 0
+    assert run(["estimate", "--arith", "dsp", "--array", "6x6", "--device", "ecp5-25k"]) == 1
+    assert "does not fit ecp5-25k: 36 DSP of 28" in capsys.readouterr().out
+    assert run(["estimate", "digits-w4a4", "--bits", "8x8"]) == UsageError.exit_code
