@@ -28,8 +28,8 @@ __all__ = ["Schedule", "PassSchedule", "FEED_CYCLES", "RESCALE_CYCLES"]
 
 #: From a step at a row to its activations: tap offset, address, memory, register.
 FEED_CYCLES = 4
-#: Latency of a rescale on the way out: round, shift, clip.
-RESCALE_CYCLES = 3
+#: Latency of a rescale on the way out: round, shift, compare, clip.
+RESCALE_CYCLES = 4
 # Sequencer: program word, counters, first successor, first step; then a write's register and
 # the final handshake.
 _PASS_CYCLES = 5
@@ -207,7 +207,7 @@ class Schedule:
             return 0
         # Row r sees a step r cycles after row 0, but loads r rows' loading times after it.
         return (self.rows * (arithmetic.load_cycles - 1) + 1
-                + self.load_start_cycles(arithmetic) + 1 + arithmetic.load_latency_cycles
+                + self.load_start_cycles(arithmetic) + 1 + self._load_unit_cycles(arithmetic)
                 - FEED_CYCLES - arithmetic.row_latency_cycles)
 
     @staticmethod
@@ -218,7 +218,12 @@ class Schedule:
         step's symbol has gone by.
         """
         return max(1, FEED_CYCLES + arithmetic.row_latency_cycles - 1
-                   - arithmetic.load_latency_cycles)
+                   - Schedule._load_unit_cycles(arithmetic))
+
+    @staticmethod
+    def _load_unit_cycles(arithmetic: Arithmetic) -> int:
+        # From the code to the data: the step goes ahead of the code.
+        return arithmetic.load_latency_cycles - arithmetic.load_code_latency_cycles
 
     # Memory images.
 

@@ -1,6 +1,6 @@
 """Round half up, shift right, saturate: one of a few shifts, chosen per pass."""
 
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -55,17 +55,17 @@ class RescaleUnit(wiring.Component):
                for name in ("half", "shift", "low", "high")}
         low, high = self._input_range
         rounded = Signal(range_shape(low, high + ((1 << self._shifts[-1]) >> 1)))
-        shifted = Signal.like(rounded)
+        shifted, inside = Signal.like(rounded), Signal.like(self.o, reset_less=True)
+        below, above = Signal(reset_less=True), Signal(reset_less=True)
         m.d.sync += [
             rounded.eq(self.i + cfg["half"]),
             shifted.eq(choose(m, cfg["shift"], [rounded >> s for s in self._shifts], "scaled")),
-            self.o.eq(shifted),
+            # What does not fit into `inside` is below or above.
+            above.eq(shifted > cfg["high"]), inside.eq(shifted),
         ]
         # Where no result is negative, a limit of 0 is none, and linters mind the comparison.
         limit = cfg["low"]
         if shifted.shape().signed or not isinstance(limit, Const) or limit.value > 0:
-            with m.If(shifted < limit):
-                m.d.sync += self.o.eq(limit)
-        with m.If(shifted > cfg["high"]):
-            m.d.sync += self.o.eq(cfg["high"])
+            m.d.sync += below.eq(shifted < limit)
+        m.d.sync += self.o.eq(Mux(below, limit, Mux(above, cfg["high"], inside)))
         return m

@@ -102,12 +102,15 @@ class WayOut(wiring.Component):
             shape=range_shape(min(biases), max(biases)), depth=len(biases), init=biases)
         bias = bias_memory.read_port()
         tile_bias, bias_address = Signal.like(bias.addr), Signal.like(bias.addr)
-        m.d.comb += [bias.en.eq(1), bias_address.eq(tile_bias + channel),
-                     bias.addr.eq(bias_address)]
+        following_bias, after_bias = Signal.like(bias.addr), Signal.like(bias.addr)
+        m.d.comb += [bias.en.eq(1), bias.addr.eq(bias_address),
+                     bias_address.eq(Mux(self.emit.valid, tile_bias, following_bias)),
+                     after_bias.eq(bias_address + 1)]
+        m.d.sync += following_bias.eq(after_bias)
         with m.If(self.start):
             m.d.sync += tile_bias.eq(cfg["bias_base"])
         with m.Elif(active & last_channel & tags.tile_end & tags.window_last):
-            m.d.sync += tile_bias.eq(bias_address + 1)
+            m.d.sync += tile_bias.eq(after_bias)
 
         # The bias's memory has slow outputs, hence a register behind it and beside the value.
         value = Signal.like(self.sums[0], name="sum", reset_less=True)
