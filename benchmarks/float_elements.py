@@ -1,6 +1,7 @@
 """Area and clock of `int_add` beside true floating-point products with the same accumulators.
 
-    python benchmarks/float_elements.py [--device D] [--seeds N] [--only NAME ...] [--json F]
+    python benchmarks/float_elements.py [--device D] [--seeds N] [--jobs J] [--elements-only]
+                                        [--only NAME ...] [--json F]
 
 ``alone`` is one element mapped without any harness; ``element`` the same placed and routed behind
 one: inputs come from a shift register (no logic), outputs are folded into a register, one LUT a
@@ -129,7 +130,8 @@ class Harness(wiring.Component):
         return m
 
 
-def measure(name: str, device_name: str, seeds: list[int], bench: Workbench) -> dict:
+def measure(name: str, device_name: str, seeds: list[int], bench: Workbench,
+            arrays: bool = True) -> dict:
     """Figures of one row."""
     arithmetic_name, parameters, options, has_array = DESIGNS[name]
     kind = ARITHMETICS.get(arithmetic_name)
@@ -145,7 +147,7 @@ def measure(name: str, device_name: str, seeds: list[int], bench: Workbench) -> 
                        "cells": dict(bare.cells)}
     tops = {"element": Harness(arithmetic.create(_ROWS - 1), ("symbol", "weight", "psum_i"),
                                "psum_o")}
-    if has_array:
+    if has_array and arrays:
         tops["array"] = Harness(Array(arithmetic), ("activations", "first", "load", "code"), "sums")
     for what, top in tops.items():
         text = rtlil.convert(top, name="top", emit_src=False)
@@ -180,13 +182,15 @@ def main() -> None:
     parser.add_argument("--device", default="ecp5-25k")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--elements-only", action="store_true")
     parser.add_argument("--only", nargs="+", choices=list(DESIGNS), metavar="NAME")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     bench, seeds = Workbench(jobs=options.jobs), list(range(1, options.seeds + 1))
     rows = {}
     for name in options.only or DESIGNS:
-        rows[name] = row = measure(name, options.device, seeds, bench)
+        rows[name] = row = measure(name, options.device, seeds, bench,
+                                   not options.elements_only)
         print(f"{name}: alone {row['alone']['comb']} COMB {row['alone']['ff']} FF; "
               + "; ".join(f"{what} {row[what]['comb']} COMB {row[what]['ff']} FF "
                           f"{row[what]['fmax_mhz']} MHz ({row[what]['critical_path']['start']} -> "
