@@ -27,8 +27,15 @@ def check(name: str, arithmetic: str, rows: int, columns: int, stall: float, cou
     return design, run
 
 
-@pytest.mark.parametrize("arithmetic", [kind.name for kind in ARITHMETICS if kind.exact])
-@pytest.mark.parametrize("name", NETWORKS)
+# Arithmetics that differ in how the array treats them try every network; the others one, and
+# the rest where time does not matter.
+EVERYWHERE = ("dsp", "bit_serial", "distributed", "l1")
+
+
+@pytest.mark.parametrize("name, arithmetic", [
+    pytest.param(name, kind.name, marks=[] if name == "lenet-like" or kind.name in EVERYWHERE
+                 else pytest.mark.long)
+    for kind in ARITHMETICS if kind.exact for name in NETWORKS])
 def test_equals_golden_and_closed_form(name, arithmetic):
     shape = SHAPES[sorted(NETWORKS).index(name) % len(SHAPES)]
     if NETWORKS[name].macs > 3000 and shape == (1, 1):
