@@ -70,8 +70,9 @@ class GateMate(Family):
 
     @classmethod
     def utilisation(cls, raw: Mapping[str, int], cells: Mapping[str, int]) -> dict[str, int]:
+        # nextpnr joins pairs of half block RAMs at its end and then counts a pair as one.
         return {"lut": raw.get("CPE_LT", 0) + 2 * sum(raw.get(kind, 0) for kind in _WHOLE),
-                "ff": raw["CPE_FF"], "dsp": 0, "block_ram": raw["RAM_HALF"],
+                "ff": raw["CPE_FF"], "dsp": 0, "block_ram": cls.at_least(cells)["block_ram"],
                 "carry": cells.get("CC_ADDF", 0)}
 
     @classmethod
