@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..result import Results
 
 EXAMPLE = ("nmahw compare lenet5-w8a8 --arith quarter_square,bit_serial --array 4x4 --seeds 3 "
-           "--html report.html; or: nmahw compare --array 8x8 --bits 4x4 --device ecp5-25k")
+           "--html report.html")
 
 
 def command(
@@ -69,6 +69,8 @@ def command(
     With a MODEL, the same network with each of them; without one, arrays or single elements. The
     baselines (hard multiplier, Booth, what Yosys makes by default) are always among them. What
     cannot be built is a row that says why. Finished builds are kept and reused.
+
+    Without a MODEL, for example: nmahw compare --array 8x8 --bits 4x4 --device ecp5-25k
     """
     from ..files import check_writable
     from ..report import tables, write_html, write_json
