@@ -206,7 +206,7 @@ Network(TensorFormat((3,), 0, 7), layers).save({str(net)!r})
 
 
 @pytest.mark.parametrize("file, name", [
-    ("test_arith.py", "extra"), ("test_accelerator.py", "extra and (mlp or averages)"),
+    ("test_arith.py", "extra"), ("test_accelerator.py", "extra and lenet"),
     ("test_program.py", "extra"), ("test_certify.py", "extra"), ("test_layers.py", "extra_clip"),
     ("test_boards.py", "extra")])
 def test_tests_run_over_them(copy, file, name):
