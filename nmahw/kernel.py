@@ -116,7 +116,7 @@ class Kernel:
         arithmetic = self.arithmetic
         loading = (self.rows + self.begin_cycles + 1 + arithmetic.load_latency_cycles
                    + arithmetic.load_cycles)
-        shifting = self.columns + 2 * self.groups + 4
+        shifting = self.columns + 2 * self.groups + 5
         # Codes are copied for a load of a cycle, or stay in their places until a longer one ends.
         cycles = max(loading, shifting) if arithmetic.load_cycles == 1 else loading + shifting
         return max(self.idle_slots, -(-cycles // self.phases))

@@ -58,14 +58,14 @@ class WeightLoader(wiring.Component):
         cycles = arithmetic.load_cycles
         step = Signal(range(max(cycles, 2)))
         busy = Signal()
-        done = Signal()
+        last, done = Signal(), Signal()
         with m.If(self.begin):
-            m.d.sync += [busy.eq(1), step.eq(0)]
+            m.d.sync += [busy.eq(1), step.eq(0), last.eq(cycles == 1)]
         with m.Elif(busy):
-            m.d.sync += step.eq(step + 1)
-            with m.If(step == cycles - 1):
-                m.d.comb += done.eq(1)
+            m.d.sync += [step.eq(step + 1), last.eq(step == cycles - 2)]
+            with m.If(last):
                 m.d.sync += busy.eq(0)
+        m.d.sync += done.eq(busy & last)
         latency = arithmetic.load_latency_cycles
         m.d.comb += [self.load.eq(delayed(m, busy, latency, "load", reset=True)),
                      self.step.eq(delayed(m, step, latency, "step"))]
