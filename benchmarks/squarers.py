@@ -56,7 +56,7 @@ def triangular_squarer(most_in_table: int, invert_ahead: bool = False):
     def build(m: Module, s: Signal) -> Value:
         parameters = TriangularSquares(8, most_in_table, invert_ahead)
         m.submodules.squarer = squarer = parameters.create()
-        m.d.comb += squarer.s.eq(s)
+        m.d.comb += squarer.argument.eq(s)
         return squarer.o
     return build
 

@@ -25,7 +25,7 @@ def squares(parameters: TriangularSquares, arguments: range) -> list[int]:
 
     async def bench(ctx):
         for cycle in range(len(arguments) + parameters.latency_cycles):
-            ctx.set(dut.s, arguments[min(cycle, len(arguments) - 1)])
+            ctx.set(dut.argument, arguments[min(cycle, len(arguments) - 1)])
             if cycle >= parameters.latency_cycles:
                 results.append(ctx.get(dut.o))
             await ctx.tick()

@@ -94,8 +94,8 @@ class TriangularSquarer(wiring.Component):
 
     Attributes
     ----------
-    s : In
-        The argument, signed.
+    argument : In
+        Signed.
     o : Out
         Unsigned, ``2 levels - 1`` bits.
     """
@@ -103,12 +103,12 @@ class TriangularSquarer(wiring.Component):
     def __init__(self, parameters: TriangularSquares):
         self.levels, self.base = parameters.levels, parameters.base
         self.invert_ahead = parameters.invert_ahead
-        super().__init__({"s": In(signed(self.levels + 1)),
+        super().__init__({"argument": In(signed(self.levels + 1)),
                           "o": Out(unsigned(2 * self.levels - 1))})
 
     def elaborate(self, platform):
         m = Module()
-        s, total = self.s, Signal(2 * self.base - 1, name="table", reset_less=True)
+        s, total = self.argument, Signal(2 * self.base - 1, name="table", reset_less=True)
         # The lowest level's argument is centred: its top bit, inverted, is its sign; but when it
         # is the only level, it is the argument itself.
         half = 0 if self.base == self.levels else 1 << self.base

@@ -125,8 +125,8 @@ class FairSquareElement(Element):
         x = Signal(self.arithmetic.centred.shape)
         w = Signal(self.arithmetic.weight.shape)
         active = self.symbol[-1]
-        total = Signal.like(squarer.s, name="total", reset_less=True)
-        m.d.comb += [x.eq(self.symbol), w.eq(self.weight), squarer.s.eq(total)]
+        total = Signal.like(squarer.argument, name="total", reset_less=True)
+        m.d.comb += [x.eq(self.symbol), w.eq(self.weight), squarer.argument.eq(total)]
         # The registers' own reset: a row that is not active sees weight 0.
         m.d.sync += total.eq(Mux(active, x + w, 0))
         self.add_to_psum(m, squarer.o)
@@ -141,7 +141,7 @@ class FairSquareCorrection(CorrectionElement):
         m.submodules.squarer = squarer = self.arithmetic.squares.create()
         x = Signal(self.arithmetic.centred.shape, reset_less=True)
         psum = Signal.like(self.psum_o, name="psum", reset_less=True)
-        m.d.comb += [squarer.s.eq(x), self.psum_o.eq(psum)]
+        m.d.comb += [squarer.argument.eq(x), self.psum_o.eq(psum)]
         m.d.sync += [x.eq(self.symbol), psum.eq(self.psum_i + squarer.o)]
         return m
 

@@ -88,6 +88,9 @@ class Operation(ABC):
     def __str__(self) -> str:
         return self.name
 
+    def __repr__(self) -> str:
+        return f"<operation {self}>"
+
 
 #: Every operation there is.
 OPERATIONS: Registry[Operation] = Registry(__name__, Operation, "operation")
