@@ -47,7 +47,8 @@ def run(kernel: ConstantKernel, words: list[int], stall: float) -> list[list[int
     return sums
 
 
-@pytest.mark.parametrize("name", ["distributed", "distributed_binary", "bit_serial", "quarter_square", "l1", "shift"])
+@pytest.mark.parametrize("name", ["distributed", "distributed_binary", "bit_serial",
+                                  "quarter_square", "l1", "shift"])
 @pytest.mark.parametrize("signed", [False, True])
 def test_sums(name, signed):
     arithmetic = ARITHMETICS.get(name).nearest(Operand(5, signed), Operand(5, True))

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
+from oracle import OPERATIONS
 
 from nmahw.arith import ARITHMETICS, Operand
 from nmahw.errors import ModelError, UsageError
 from nmahw.kernel import Kernel
-from oracle import OPERATIONS
 
 SHAPES = [(1, 1), (3, 2), (2, 9), (4, 4)]
 

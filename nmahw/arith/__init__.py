@@ -330,8 +330,8 @@ class Element(wiring.Component):
     weight : In
         Weight code; not if the arithmetic holds its weights.
     load, load_step, load_data : In
-        If it does, and they are not built in: whether the element's row is loading, and what, in which of the
-        `load_cycles`.
+        If it does, and they are not built in: whether the element's row is loading, and what,
+        in which of the `load_cycles`.
     psum_i, psum_o : In, Out
         Partial sum from the element above and to the one below.
     """

@@ -4,8 +4,8 @@ T. Mogami, "Deep Neural Network Training without Multiplications", 2020; the ide
 Mitchell's, "Computer Multiplication and Division Using Binary Logarithms", IRE Transactions on
 Electronic Computers, 1962. Exponent and mantissa side by side are nearly a logarithm: ``e + a``
 stands for the ``e + log2(1 + a)`` of ``2^e (1 + a)``. So the sum of two patterns, less one bias,
-is nearly the pattern of the product. With ``s = a + b`` the mantissa part ``(1 + a)(1 + b)`` becomes ``1 + s``
-for s < 1 and ``2 s`` from there on.
+is nearly the pattern of the product. With ``s = a + b`` the mantissa part ``(1 + a)(1 + b)``
+becomes ``1 + s`` for s < 1 and ``2 s`` from there on.
 
 Relative error. Over the exact product, ``1 + s`` or ``2 s`` is least at a = b = 1/2, 8/9: the
 product is 11.1 % too small at worst and exact where a or b is 0; 3.85 % too small on average over
