@@ -31,6 +31,14 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "yosys": find("yosys").version, "z3": z3}
 
 
+def save(given: argparse.Namespace, rows: list[dict], left_out: dict[str, str]) -> None:
+    """Write what there is, if it is to be written."""
+    if given.json:
+        write_atomically(given.json, json.dumps(
+            {"versions": versions(), "count": given.count, "seed": given.seed, "results": rows,
+             "left_out": left_out}, indent=2) + "\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -59,6 +67,7 @@ def main() -> int:
                      "ratio": round(result.ratio, 4),
                      "seconds": round(time.perf_counter() - begun, 1)})
         print(f"{name}: {result.ratio:.1%}", file=sys.stderr, flush=True)
+        save(given, rows, left_out)
     table = Table(title=f"{given.count} mutants each, seed {given.seed}")
     for name in ("arithmetic", "operands", "mutants", "killed", "equivalent", "alive", "ratio"):
         table.add_column(name, justify="left" if name in ("arithmetic", "operands") else "right")
@@ -73,10 +82,7 @@ def main() -> int:
             console.print(f"{row['arithmetic']}: alive: {survivor}", markup=False)
     for name, why in left_out.items():
         console.print(f"{name}: left out: {why}", markup=False)
-    if given.json:
-        write_atomically(given.json, json.dumps(
-            {"versions": versions(), "count": given.count, "seed": given.seed, "results": rows,
-             "left_out": left_out}, indent=2) + "\n")
+    save(given, rows, left_out)
     return int(any(row["ratio"] < LEAST_RATIO for row in rows))
 
 

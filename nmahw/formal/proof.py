@@ -131,9 +131,9 @@ def prove(arithmetic: Arithmetic, rows: int = 2, timeout_s: float | None = None,
     arithmetic : Arithmetic
     rows : int
     together : bool, optional
-        Whether to prove sums over the taps too; by default unless the arithmetic has codes of
-        several taps together. Tables made by chains of adders are beyond the solver from 2-bit
-        weights on; for them the statement says that it is about each tap alone.
+        Whether to prove sums over the taps too; by default unless the arithmetic holds its
+        weights. Tables made by chains of adders are beyond the solver from 2-bit weights on; for
+        them the statement says that it is about each tap alone.
     timeout_s : float, optional
         For each question to the solver.
 
@@ -151,7 +151,7 @@ def prove(arithmetic: Arithmetic, rows: int = 2, timeout_s: float | None = None,
     begun = time.monotonic()
     check_golden(arithmetic)
     step = Step(arithmetic, rows)
-    together = not step.encoding.joint if together is None else together
+    together = not arithmetic.holds_weights if together is None else together
     found = prove_step(step, timeout_s, together)
     meaning = (f"sum of {arithmetic.operation}" if arithmetic.exact else
                f"golden model, within {arithmetic.error_bound:g} of {arithmetic.operation}")

@@ -15,12 +15,16 @@ import numpy as np
 from amaranth.hdl import Elaboratable, Module, Signal
 
 from ..arith import Arithmetic, Operand
+from ..errors import ModelError
 from ..operations import operation
 from .aig import FALSE, Graph, Machine, Word
 from .encoding import Encoding
 from .machine import machine_of
 
-__all__ = ["Operands", "Step", "StepCircuit"]
+__all__ = ["MOST_LOAD_CYCLES", "Operands", "Step", "StepCircuit"]
+
+#: Every cycle of loading is unrolled, with the table in registers.
+MOST_LOAD_CYCLES = 32
 
 
 class ProductCircuit(Elaboratable):
@@ -131,13 +135,16 @@ class Step:
     Raises
     ------
     ModelError
-        See `Encoding`.
+        Loading takes too many cycles, or see `Encoding`.
     BuildError, EnvironmentProblem
         Yosys refuses the circuit, or is missing.
     """
 
     def __init__(self, arithmetic: Arithmetic, rows: int = 2):
         self.arithmetic, self.rows = arithmetic, rows
+        if arithmetic.load_cycles > MOST_LOAD_CYCLES:
+            raise ModelError(f"{arithmetic} must load its weights within {MOST_LOAD_CYCLES} cycles "
+                             f"to be proved, not {arithmetic.load_cycles}")
         self.encoding = Encoding(arithmetic)
         circuit = StepCircuit(arithmetic, rows)
         self.machine = machine_of(circuit, circuit.ports)
@@ -224,7 +231,10 @@ class Step:
         row, step = divmod(cycle + self.load_cycles, a.load_cycles)
         inputs = {}
         if row < self.rows:
-            inputs |= {"load_code": codes[row], "load_step": graph.constant(step, width)}
+            inputs["load_step"] = graph.constant(step, width)
+        row = (cycle + self.load_cycles - a.load_code_latency_cycles) // a.load_cycles
+        if 0 <= row < self.rows:
+            inputs["load_code"] = codes[row]
         row, step = divmod(cycle + self.load_cycles - a.load_latency_cycles, a.load_cycles)
         inputs |= {f"load{number}": [int(number == row)] for number in range(self.rows)}
         if 0 <= row < self.rows:
