@@ -144,6 +144,8 @@ class GridTask(Task):
     rows: int = 8
     columns: int = 8
 
+    #: See `nmahw.result.build`.
+    keeps_products: ClassVar[bool] = True
     row: ClassVar[type[Measured]] = ArrayRow
     table: ClassVar[type[Measurement]] = ArrayMeasurement
 
@@ -164,7 +166,7 @@ class GridTask(Task):
             self.check_memory(subject, device)
             return self.rtlil(subject)
 
-        known = build(name, subject.arithmetic, text, device, seeds, bench)
+        known = build(name, subject.arithmetic, text, device, seeds, bench, self.keeps_products)
         blocked = device.rules.blocked_luts(known.get("resources", {}))
         return ArrayRow(name, macs_per_cycle=subject.macs_per_cycle, limits=device.limits,
                         blocked_luts=blocked, **self.common(subject.arithmetic), **known)
@@ -239,6 +241,8 @@ class BuiltIn:
 @dataclass(frozen=True)
 class ConstantTask(GridTask):
     """An array whose weights are built in: no loading, and no accumulators."""
+
+    keeps_products: ClassVar[bool] = False
 
     def __post_init__(self):
         super().__post_init__()

@@ -221,7 +221,8 @@ def _check_multipliers(netlist: Netlist, products: int, device: Device) -> None:
 
 
 def build(name: str, arithmetic: object, rtlil: Callable[[], str], device: Device,
-          seeds: tuple[int, ...], bench: Workbench) -> dict[str, object]:
+          seeds: tuple[int, ...], bench: Workbench, keeps_products: bool = True
+          ) -> dict[str, object]:
     """Certify, map, place and route one design.
 
     Parameters
@@ -235,6 +236,8 @@ def build(name: str, arithmetic: object, rtlil: Callable[[], str], device: Devic
     device : Device
     seeds : tuple of int
     bench : Workbench
+    keeps_products : bool
+        Whether every product must have a hard multiplier if any has: not those by constants.
 
     Returns
     -------
@@ -249,7 +252,8 @@ def build(name: str, arithmetic: object, rtlil: Callable[[], str], device: Devic
         known["certificate"] = certify(text, device, options, bench, label=name)
         netlist = synthesise(text, device, options, bench, name)
         products = netlist.unmapped_cells.get("$mul", 0)
-        _check_multipliers(netlist, products, device)
+        if keeps_products:
+            _check_multipliers(netlist, products, device)
         placed = place_and_route(text, device, options, seeds, bench=bench, label=name)
         known["certificate"] = certify(text, device, options, bench, placed, name)
     except Cancelled:
