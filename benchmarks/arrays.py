@@ -11,6 +11,7 @@ Render with benchmarks/render_arrays.py.
 import argparse
 import hashlib
 import json
+import signal
 import sys
 import threading
 import time
@@ -149,6 +150,9 @@ def main() -> int:
     begun = time.monotonic()
     bench = Workbench(jobs=arguments.jobs, say=lambda text: print(
         f"[{time.monotonic() - begun:6.0f} s] {text}", flush=True))
+    # A shell's background jobs ignore the interrupt unless it is asked for.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: bench.group.stop())
     if arguments.minutes is not None:
         timer = threading.Timer(60 * arguments.minutes, bench.group.stop)
         timer.daemon = True
@@ -160,7 +164,7 @@ def main() -> int:
             for name in entry.names:
                 if not wanted or name in wanted:
                     measure_entry(store, entry, name, bench)
-    except (Cancelled, KeyboardInterrupt):
+    except Cancelled:
         print("ended before everything was measured: run again to go on")
         return 130
     return 0
