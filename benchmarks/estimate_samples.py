@@ -86,6 +86,17 @@ def _samples() -> list[Sample]:
         samples += [Sample(name, 2, 2), Sample(name, 4, 3),
                     Sample(name, 3, 2, weight_bits=4, activation_bits=4),
                     Sample(name, 2, 2, "digits-w4a4")]
+    # Weights in logic: so few tiles that block RAMs would be wasted on them.
+    samples += [Sample("bit_serial", 5, 4, "digits-w4a4"),
+                Sample("bit_serial", 10, 6, "digits-w8a8"),
+                Sample("bit_serial", 8, 8, held_out=True),
+                Sample("distributed", 8, 8, held_out=True),
+                Sample("bit_serial", 8, 8, "digits-w8a8", held_out=True),
+                Sample("bit_serial", 2, 10), Sample("distributed", 2, 10),
+                Sample("distributed", 8, 8, "digits-w8a8", held_out=True),
+                Sample("quarter_square", 8, 8, held_out=True),
+                Sample("conv2d=distributed,dense=bit_serial", 4, 4, "lenet5-w4a4", held_out=True),
+                Sample("booth", 6, 6, held_out=True)]
     for name in _NAMES:
         samples += [Sample(name, 2, 4, "digits-w8a8"),
                     Sample(name, 2, 4, weight_bits=6, activation_bits=5),
@@ -94,14 +105,6 @@ def _samples() -> list[Sample]:
                     Sample(name, 4, 2, "mlp-w4a4")]
     for name in _NAMES:
         samples += [Sample(name, 4, 4, "lenet5-w4a4", held_out=True)]
-    samples += [Sample("bit_serial", 8, 8, held_out=True),
-                Sample("distributed", 8, 8, held_out=True),
-                Sample("bit_serial", 8, 8, "digits-w8a8", held_out=True),
-                Sample("bit_serial", 2, 10), Sample("distributed", 2, 10),
-                Sample("distributed", 8, 8, "digits-w8a8", held_out=True),
-                Sample("quarter_square", 8, 8, held_out=True),
-                Sample("conv2d=distributed,dense=bit_serial", 4, 4, "lenet5-w4a4", held_out=True),
-                Sample("booth", 6, 6, held_out=True)]
     return samples
 
 
