@@ -11,8 +11,7 @@ from ._choices import completion
 from ._options import Array, DeviceName, read_array, read_bits, read_choice
 from ._terminal import show_path, show_table, tell
 
-EXAMPLE = ("nmahw estimate lenet5-w8a8 --arith auto --array 8x8 --device ecp5-45k; or, for the "
-           "array alone: nmahw estimate --arith distributed --array 16x16 --bits 8x8")
+EXAMPLE = "nmahw estimate lenet5-w8a8 --arith auto --array 8x8 --device ecp5-45k"
 
 
 def command(
