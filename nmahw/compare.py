@@ -127,7 +127,7 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
     ----------
     network : Network
     arithmetics : sequence of str
-        Names; baselines that are missing are added behind them.
+        Names, or choices by layer (`nmahw.assignment`); baselines that are missing are added behind them.
     device : str or Device
         Of a device or a board.
     rows, columns : int
@@ -156,7 +156,8 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
     if not names:
         raise UsageError("at least one arithmetic must be given")
     for name in names:
-        ARITHMETICS.get(name)
+        if "=" not in name:  # a choice by layer is checked where it is made
+            ARITHMETICS.get(name)
     seeds = tuple(check_seeds(seeds))
     # Designs first: a wrong array shape must not show after minutes of building.
     designs: dict[str, DesignLike | ModelError] = {}

@@ -4,6 +4,7 @@ import pytest
 from networks import NETWORKS, random_images
 
 from nmahw.assignment import names_by_pass
+from nmahw.cli._options import read_arithmetics
 from nmahw.design import Design
 from nmahw.errors import ModelError, UsageError
 from nmahw.lowering import lower
@@ -60,3 +61,10 @@ def test_bad_choices_are_refused(choice, message):
 def test_weights_without_a_code_name_the_layer():
     with pytest.raises(ModelError, match="layer 5 conv2d: ternary"):
         Design.of(NETWORKS["lenet-like"], "5=ternary,other=bit_serial", 2, 2)
+
+
+def test_the_command_line_tells_lists_from_choices():
+    assert read_arithmetics("dsp,conv=booth,dense=fabric,rows", by_layer=True) == [
+        "dsp", "conv=booth,dense=fabric", "rows"]
+    with pytest.raises(UsageError, match="arithmetic must be one of"):
+        read_arithmetics("conv=booth,dense=fabric")

@@ -95,14 +95,23 @@ def read_ratio(text: str, what: str) -> float:
     return value
 
 
-def read_arithmetics(text: str) -> list[str]:
-    """Names of ``"a,b"`` or ``"all"``, each known and none twice."""
+def read_arithmetics(text: str, by_layer: bool = False) -> list[str]:
+    """Names of ``"a,b"`` or ``"all"``, each known and none twice.
+
+    With `by_layer`, choices by layer may be among them: ``"a,conv=b,dense=c,d"`` is three.
+    """
     from ..arith import ARITHMETICS
     if text.strip() == ALL:
         return ARITHMETICS.names()
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        ARITHMETICS.get(name)
+    names: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        if by_layer and "=" in part:
+            if names and "=" in names[-1]:
+                names[-1] += f",{part}"
+                continue
+        else:
+            ARITHMETICS.get(part)
+        names.append(part)
     if len(set(names)) != len(names):
         raise UsageError(f"arithmetics must be different ones, not {text!r}")
     return names

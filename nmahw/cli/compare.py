@@ -114,7 +114,7 @@ def _networks(model: str, arith: str | None, device: str, array: str, seeds: int
         raise UsageError("--arith must name the arithmetics to compare the network with, or be "
                          "'all'")
     rows, columns = read_array(array)
-    names = read_arithmetics(arith)
+    names = read_arithmetics(arith, by_layer=True)
     network = load_model(model)
     # A user's own network has no bundled sample; its comparison goes without accuracy.
     images = load_data(network, data) if data != SAMPLE or "sample" in network.metadata else None
