@@ -127,7 +127,8 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
     ----------
     network : Network
     arithmetics : sequence of str
-        Names, or choices by layer (`nmahw.assignment`); baselines that are missing are added behind them.
+        Names, or choices by layer (`nmahw.assignment`); baselines that are missing are added
+        behind them.
     device : str or Device
         Of a device or a board.
     rows, columns : int
