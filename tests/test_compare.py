@@ -166,9 +166,11 @@ def test_the_flow_differs_only_in_what_the_arithmetic_is():
         assert option.target_mhz == options["fabric"].target_mhz and option.wide_lut is None
 
 
-def test_real_accelerators_of_every_arithmetic_are_built_and_certified(tmp_path_factory):
+def test_real_accelerators_are_built_and_certified(tmp_path_factory):
     bench = shared_bench(tmp_path_factory)
-    result = compare(NETWORK, PLAIN, "ecp5-25k", 2, 2, [1], bench=bench)
+    # One of each way through the array; the certificate's tests have the others.
+    result = compare(NETWORK, ["bit_serial", "distributed", "fair_square"], "ecp5-25k", 2, 2, [1],
+                     bench=bench)
     for row in result.results:
         assert row.built, row.problem
         assert row.certificate.granted != row.is_baseline

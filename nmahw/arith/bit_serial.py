@@ -7,7 +7,7 @@ plane of a signed activation counts negative).
 """
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 
 from ..gateware.gated_add import GatedAdd
 from . import Arithmetic, ColumnUnit, Element, Operand, RowUnit, range_shape
@@ -342,7 +342,10 @@ class WeightDigitElement(Element):
         activation = Signal(self.arithmetic.activation.shape, reset_less=True)
         digit, negate = Signal(3, reset_less=True), Signal(reset_less=True)
         phase = self.symbol[self.arithmetic.activation.bits:]
-        m.d.sync += [activation.eq(self.symbol), digit.eq(self.weight.word_select(phase, 3)),
+        # A choice by index, not `word_select`, which multiplies the index by the width.
+        digits = Array(self.weight[3 * place:3 * place + 3]
+                       for place in range(self.arithmetic.digits))
+        m.d.sync += [activation.eq(self.symbol), digit.eq(digits[phase]),
                      negate.eq(digit[2])]
         self.add_to_psum(m, _multiple(m, activation, digit), subtract=negate)
         return m

@@ -83,9 +83,12 @@ class IdleRowUnit(RowUnit):
 
     def elaborate(self, platform):
         m = Module()
-        symbol = Signal(self.symbol.shape(), reset_less=True)
-        m.d.sync += symbol.eq(Cat(self.activations, ~self.active))
-        m.d.comb += self.symbol.eq(symbol)
+        # Two registers: Yosys stumbles over one with bits that are constant, as this one's is
+        # where rows are always active.
+        activations = Signal(self.activations.shape(), reset_less=True)
+        idle = Signal(reset_less=True)
+        m.d.sync += [activations.eq(self.activations), idle.eq(~self.active)]
+        m.d.comb += self.symbol.eq(Cat(activations, idle))
         return m
 
 
