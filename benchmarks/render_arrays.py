@@ -42,12 +42,12 @@ with built-in weights**: one layer as a circuit, random weights; all taps of a s
 
 - *weights*: how many of the weights of that width have a code. Below 2^bits the arithmetic carries
   out another set of weights (powers of two, -1/0/1): it needs a network trained for it.
-- *COMB*, *LC*, ...: logic cells used. *taken*: with those that nothing else can use because of it
-  (ECP5: two for each write port of a distributed RAM).
+- *COMB*, *LC*, ...: logic cells used, as nextpnr counts them. On an ECP5 they include the LUTs that
+  carry cells, distributed RAM and the write ports of distributed RAM are made of.
 - *Fmax*: median over the seeds, and its range. Every row of a table has the same seeds and flow.
-- *k/COMB*: thousand MAC a second for each logic cell; *k/taken* the stricter figure. *to Booth*,
-  *to dsp*: that stricter figure, in relation to those baselines in the same table.
-- *GMAC/s of* a device: as many whole arrays as the scarcest resource allows (LUT taken, FF, hard
+- *k/COMB*: thousand MAC a second for each logic cell. *to Booth*, *to dsp*: that figure, in
+  relation to those baselines in the same table.
+- *GMAC/s of* a device: as many whole arrays as the scarcest resource allows (logic cells, FF, hard
   multipliers, block RAM), at the Fmax of one. A full device will be slower, and has to be fed.
 - *baseline*: multiplies. `booth` recodes in LUTs, `dsp` has hard multipliers, `fabric` is what
   Yosys makes by default, `rows` adds rows by hand-placed carry chains.
@@ -109,13 +109,12 @@ def _cells(table: Measurement, row: Measured, parts: Sequence[Device]) -> list[s
     mhz = row.fmax_by_seed.values()
     known = row.resources
     cells = [name, row.operands.replace(" x ", "x"), _number(row.weight_values),
-             _number(row.lut, digits), _number(row.lut_taken, digits),
-             _number(known["ff"], digits), _number(known["dsp"], digits),
-             _number(known["block_ram"], digits),
+             _number(row.lut, digits), _number(known["ff"], digits),
+             _number(known["dsp"], digits), _number(known["block_ram"], digits),
              f"{row.fmax_mhz:.0f} ({min(mhz):.0f}..{max(mhz):.0f})", f"{row.macs_per_cycle:.3g}",
-             _number(row.macs_per_s_per_lut / 1e3), _number(row.macs_per_s_per_lut_taken / 1e3)]
+             _number(row.macs_per_s_per_lut / 1e3)]
     for reference in ("booth", "dsp"):
-        ratio = table.ratio(row, "macs_per_s_per_lut_taken", reference)
+        ratio = table.ratio(row, "macs_per_s_per_lut", reference)
         cells.append(_number(ratio, 2))
     if isinstance(row, ArrayRow):
         for part in parts:
@@ -128,12 +127,12 @@ def markdown_table(table: Measurement) -> str:
     """One table: baselines last, the best per LUT first."""
     parts = same_fabric(table.device)
     word = table.device.rules.lut_name
-    headings = ["arithmetic", "operands", "weights", word, "taken", "FF", "DSP", "block RAM",
-                "Fmax MHz", "MAC/cycle", f"k/{word}", "k/taken", "to Booth", "to dsp"]
+    headings = ["arithmetic", "operands", "weights", word, "FF", "DSP", "block RAM",
+                "Fmax MHz", "MAC/cycle", f"k/{word}", "to Booth", "to dsp"]
     if any(isinstance(row, ArrayRow) for row in table.results):
         headings += [f"GMAC/s of {part.name}" for part in parts]
     rows = sorted(table.results, key=lambda row: (bool(row.is_baseline), not row.built,
-                                                  -(row.macs_per_s_per_lut_taken or 0)))
+                                                  -(row.macs_per_s_per_lut or 0)))
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)]]
     for row in rows:
         cells = _cells(table, row, parts)
@@ -178,7 +177,7 @@ def render(document: Mapping[str, object]) -> str:
 
 
 def _plotted(table: Measurement) -> list[Measured]:
-    rows = [row for row in table.results if row.built and row.lut_taken]
+    rows = [row for row in table.results if row.built and row.lut]
     return rows if isinstance(table.results[0], ArrayRow) and len(rows) > 2 else []
 
 
@@ -205,10 +204,10 @@ def draw_pareto(table: Measurement, weight_bits: int, path: Path) -> None:
     axes = figure.add_subplot()
     axes.set_xscale("log")
     axes.set_yscale("log")
-    luts, rates = [row.lut_taken for row in rows], [row.macs_per_s for row in rows]
+    luts, rates = [row.lut for row in rows], [row.macs_per_s for row in rows]
     axes.set_xlim(min(luts) / 1.35, max(luts) * 1.5)
     axes.set_ylim(min(rates) / 1.5, max(rates) * 1.6)
-    exact = [(row.lut_taken, row.macs_per_s) for row in rows
+    exact = [(row.lut, row.macs_per_s) for row in rows
              if kind_of(row, weight_bits) in (EXACT, BASELINE) and not row.resources["dsp"]]
     if line := front(exact):
         axes.plot(*zip(*line, strict=True), color=EXACT.colour, alpha=0.35, linewidth=5, zorder=1,
@@ -217,12 +216,12 @@ def draw_pareto(table: Measurement, weight_bits: int, path: Path) -> None:
     kinds = dict.fromkeys(kind_of(row, weight_bits) for row in rows)
     for row in rows:
         kind = kind_of(row, weight_bits)
-        axes.scatter(row.lut_taken, row.macs_per_s, s=80, zorder=3,
+        axes.scatter(row.lut, row.macs_per_s, s=80, zorder=3,
                      marker=_MARKERS[names.index(row.arithmetic) % len(_MARKERS)],
                      facecolor="white" if kind.hollow else kind.colour, edgecolor=kind.colour,
                      linewidth=1.8)
     word = table.device.rules.lut_name
-    axes.set_xlabel(f"{word}, with those that nothing else can use (grey lines: MAC/s per {word})")
+    axes.set_xlabel(f"{word} (grey lines: MAC/s per {word})")
     axes.set_ylabel("MAC/s")
     axes.set_title(f"{table.title}, {table.device.name}", loc="left", fontsize=11)
     for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
@@ -237,7 +236,7 @@ def draw_pareto(table: Measurement, weight_bits: int, path: Path) -> None:
                           label="best exact products without DSP blocks"))
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3,
                 fontsize=9, frameon=False)
-    name_points(axes, [(row.lut_taken, row.macs_per_s, _label(row)) for row in rows])
+    name_points(axes, [(row.lut, row.macs_per_s, _label(row)) for row in rows])
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})
 

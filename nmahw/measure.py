@@ -12,10 +12,9 @@ registered operands, less the same ports with nothing between them, by four. Row
 units, weight registers and accumulators are not in it, which flatters arithmetics that need much of
 these: an element tells where an array's logic goes, not what is best.
 
-``LUT`` is what is used; ``LUT taken`` adds logic cells that nothing else can use because of it
-(ECP5: two for each write port of a distributed RAM). A device holds as many whole arrays as the
-scarcest of its LUTs (taken), flip-flops, hard multipliers and block RAMs allows; the figure
-supposes that all run at the Fmax of one, and that somebody feeds them.
+A device holds as many whole arrays as the scarcest of its LUTs, flip-flops, hard multipliers and
+block RAMs allows; the figure supposes that all run at the Fmax of one, and that somebody feeds
+them.
 """
 
 from abc import abstractmethod
@@ -167,9 +166,8 @@ class GridTask(Task):
             return self.rtlil(subject)
 
         known = build(name, subject.arithmetic, text, device, seeds, bench, self.keeps_products)
-        blocked = device.rules.blocked_luts(known.get("resources", {}))
         return ArrayRow(name, macs_per_cycle=subject.macs_per_cycle, limits=device.limits,
-                        blocked_luts=blocked, **self.common(subject.arithmetic), **known)
+                        **self.common(subject.arithmetic), **known)
 
 
 @dataclass(frozen=True)
@@ -301,7 +299,6 @@ class ElementTask(Task):
             known["resources"] = {resource: (used - empty[resource]) / _ELEMENTS
                                   for resource, used in known["resources"].items()}
         return Measured(name, macs_per_cycle=subject.taps / subject.phases(subject.activation),
-                        blocked_luts=device.rules.blocked_luts(known.get("resources", {})),
                         **self.common(subject), **known)
 
 

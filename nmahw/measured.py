@@ -32,8 +32,6 @@ class Measured(Result):
         How many weights have a code.
     macs_per_cycle : float or None
         Operations a cycle, sustained.
-    blocked_luts : float
-        Logic cells that nothing else can use.
     """
 
     operands: str = ""
@@ -41,7 +39,6 @@ class Measured(Result):
     operation: str = "product"
     weight_values: int | None = None
     macs_per_cycle: float | None = None
-    blocked_luts: float = 0
 
     @property
     def note(self) -> str:
@@ -52,27 +49,15 @@ class Measured(Result):
         return "; ".join(parts)
 
     @property
-    def lut_taken(self) -> float | None:
-        """Logic cells used, and those that nothing else can use."""
-        return None if self.lut is None else self.lut + self.blocked_luts
-
-    @property
     def macs_per_s(self) -> float | None:
         if self.fmax_mhz is None or self.macs_per_cycle is None:
             return None
         return self.fmax_mhz * 1e6 * self.macs_per_cycle
 
-    @property
-    def macs_per_s_per_lut_taken(self) -> float | None:
-        """The stricter measure."""
-        return self.macs_per_s / self.lut_taken if self.lut and self.macs_per_s else None
-
     def figures(self) -> dict[str, object]:
         return {"operands": self.operands, "other_operands": self.other_operands,
                 "operation": self.operation, "weight_values": self.weight_values,
-                "macs_per_cycle": self.macs_per_cycle,
-                "blocked_luts": self.blocked_luts, "lut_taken": self.lut_taken,
-                "macs_per_s_per_lut_taken": self.macs_per_s_per_lut_taken}
+                "macs_per_cycle": self.macs_per_cycle}
 
 
 @dataclass(frozen=True)
@@ -90,7 +75,7 @@ class ArrayRow(Measured):
     @property
     def _fits(self) -> dict[str, int]:
         """Resource to how many whole arrays its amount allows."""
-        used = dict(self.resources, lut=self.lut_taken)
+        used = self.resources
         return {name: int(self.limits[name] // used[name]) for name in RESOURCES if used[name]}
 
     @property
@@ -119,8 +104,8 @@ class Measurement(Results):
     """Rows of one task, device and list of seeds."""
 
     METRICS: ClassVar[Mapping[str, str]] = {
-        "lut": "LUT", "lut_taken": "LUT taken", "fmax_mhz": "Fmax", "macs_per_s": "MAC/s",
-        "macs_per_s_per_lut": "MAC/s per LUT", "macs_per_s_per_lut_taken": "MAC/s per LUT taken"}
+        "lut": "LUT", "fmax_mhz": "Fmax", "macs_per_s": "MAC/s",
+        "macs_per_s_per_lut": "MAC/s per LUT"}
     THROUGHPUT: ClassVar[tuple[str, str]] = ("macs_per_s", "MAC/s")
 
     @property
@@ -143,8 +128,8 @@ class ElementMeasurement(Measurement):
     """One element of each arithmetic."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
-        "arithmetic", "operands", "weights", "exact", "LUT", "LUT taken", "FF", "DSP", "block RAM",
-        "Fmax MHz", "MAC/cycle", "MAC/s", "MAC/s per LUT", "MAC/s per LUT taken", "no multiplier")
+        "arithmetic", "operands", "weights", "exact", "LUT", "FF", "DSP", "block RAM",
+        "Fmax MHz", "MAC/cycle", "MAC/s", "MAC/s per LUT", "no multiplier")
 
     title: str
     setting: str
@@ -158,9 +143,9 @@ class ArrayMeasurement(Measurement):
     """One array of each arithmetic."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = (
-        "arithmetic", "operands", "weights", "exact", "LUT", "LUT taken", "FF", "DSP", "block RAM",
-        "Fmax MHz", "MAC/cycle", "MAC/s", "MAC/s per LUT", "MAC/s per LUT taken", "arrays",
-        "MAC/s of device", "no multiplier")
+        "arithmetic", "operands", "weights", "exact", "LUT", "FF", "DSP", "block RAM",
+        "Fmax MHz", "MAC/cycle", "MAC/s", "MAC/s per LUT", "arrays", "MAC/s of device",
+        "no multiplier")
 
     title: str
     setting: str
@@ -182,7 +167,7 @@ def row_of(document: Mapping[str, object], kind: type[Measured], device: Device)
         That it was measured on.
     """
     same = ("arithmetic", "exact", "resources", "operands", "other_operands", "operation",
-            "weight_values", "macs_per_cycle", "blocked_luts", "products_left")
+            "weight_values", "macs_per_cycle", "products_left")
     known: dict[str, object] = {name: document[name] for name in same if name in document}
     known |= {
         "is_baseline": document["baseline"], "problem": document["problem"] or "",

@@ -37,7 +37,7 @@ def array_row(name: str) -> ArrayRow:
         operands="u8 x s2" if name == "ternary" else "u8 x s8",
         other_operands="u8 x s8" if name == "ternary" else "",
         operation="l1" if name == "l1" else "product", weight_values=weights,
-        macs_per_cycle=macs, blocked_luts=2 * ports, limits=device("ecp5-25k").limits)
+        macs_per_cycle=macs, limits=device("ecp5-25k").limits)
 
 
 def array_measurement() -> ArrayMeasurement:

@@ -37,6 +37,8 @@ def command(
 
     Block RAMs and hard multipliers are exact; look-up tables and flip-flops come from a model
     fitted to designs that Yosys mapped, and are those of the mapped netlist.
+
+    The array alone: nmahw estimate --arith distributed --array 16x16 --bits 8x8
     """
     from ..bundled import load_model
     from ..design import Design

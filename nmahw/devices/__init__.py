@@ -194,14 +194,6 @@ class Family(ABC):
         """
 
     @classmethod
-    def blocked_luts(cls, utilisation: Mapping[str, float]) -> float:
-        """Logic cells that are not used (nor in `utilisation`), but that nothing else can use.
-
-        By default none.
-        """
-        return 0
-
-    @classmethod
     @abstractmethod
     def vendor_cells(cls) -> Mapping[str, str]:
         """nextpnr's cell types to the resource they are an amount of."""

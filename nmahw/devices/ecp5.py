@@ -1,7 +1,8 @@
 """Lattice ECP5 (FPGA-DS-02012) through Project Trellis.
 
 A slice holds LUT4s (``TRELLIS_COMB``); a ``CCU2C`` carry cell takes two of them, a 16x4
-distributed RAM four and a write port.
+distributed RAM four and its write port (``TRELLIS_RAMW``) two. nextpnr's count of ``TRELLIS_COMB``
+holds all of these.
 """
 
 from collections.abc import Mapping, Sequence
@@ -108,11 +109,6 @@ class Ecp5(Family):
         return {"lut": raw["TRELLIS_COMB"], "ff": raw["TRELLIS_FF"], "dsp": raw["MULT18X18D"],
                 "block_ram": raw["DP16KD"], "distributed_ram": raw.get("TRELLIS_RAMW", 0),
                 "carry": cells.get("CCU2C", 0)}
-
-    @classmethod
-    def blocked_luts(cls, utilisation: Mapping[str, float]) -> float:
-        # A distributed RAM's write port is made of its slice's two LUTs.
-        return 2 * utilisation.get("distributed_ram", 0)
 
     @classmethod
     def vendor_cells(cls) -> Mapping[str, str]:
