@@ -6,7 +6,7 @@ escapes is a defect of nmahw itself.
 """
 
 __all__ = ["NmahwError", "UsageError", "ModelError", "MismatchError", "BuildError",
-           "DoesNotFit", "CertificateError", "EnvironmentProblem", "EXIT_CODES"]
+           "DoesNotFit", "CertificateError", "EnvironmentProblem", "TrainingError", "EXIT_CODES"]
 
 
 class NmahwError(Exception):
@@ -65,6 +65,12 @@ class EnvironmentProblem(NmahwError):
     exit_code = 6
 
 
+class TrainingError(NmahwError):
+    """A training went astray: its loss is no finite number any more."""
+
+    exit_code = 7
+
+
 #: What each exit code of the command line means (130 is the shell's code for an interrupt).
 EXIT_CODES = {
     0: "success",
@@ -74,5 +80,6 @@ EXIT_CODES = {
     MismatchError.exit_code: "mismatch or refused certificate",
     BuildError.exit_code: "build",
     EnvironmentProblem.exit_code: "environment",
+    TrainingError.exit_code: "training went astray",
     130: "interrupt",
 }
