@@ -57,6 +57,8 @@ class Source(ABC):
     name: ClassVar[str]
     #: One line for help texts and tables.
     summary: ClassVar[str]
+    #: Bundled sample (`nmahw.bundled`) of the same images; "" if there is none.
+    sample: ClassVar[str] = ""
 
     @abstractmethod
     def parts(self, data: Path | None) -> Parts:

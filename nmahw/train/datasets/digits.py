@@ -16,6 +16,7 @@ class Digits(Source):
 
     name = "digits"
     summary = "1,797 digits of 8x8 codes 0..16, from scikit-learn, offline"
+    sample = "digits-sample"
 
     def parts(self, data: Path | None) -> Parts:
         if data is not None:

@@ -26,6 +26,7 @@ class Mnist(Source):
 
     name = "mnist"
     summary = "70,000 handwritten digits of 28x28 codes 0..255, downloaded once (11 MB)"
+    sample = "mnist-sample"
 
     def parts(self, data: Path | None) -> Parts:
         path = downloaded() if data is None else data
