@@ -26,9 +26,29 @@ def _suffixes() -> list[str]:
     return sorted(suffix for front_end in FRONTENDS for suffix in front_end.suffixes)
 
 
+def _methods() -> list[str]:
+    # By the files' names: listing the registry needs the extra's packages.
+    from pkgutil import iter_modules
+
+    from ..train import methods
+    return sorted(info.name for info in iter_modules(methods.__path__)
+                  if not info.name.startswith("_"))
+
+
+def _datasets() -> list[str]:
+    from ..train.datasets import DATASETS
+    return DATASETS.names()
+
+
+def _topologies() -> list[str]:
+    from ..train.topology import TOPOLOGIES
+    return sorted(TOPOLOGIES)
+
+
 #: What a help text can name in braces.
 CHOICES: Mapping[str, Callable[[], Iterable[str]]] = MappingProxyType({
-    "arithmetics": _arithmetics, "devices": _devices, "models": _models, "suffixes": _suffixes})
+    "arithmetics": _arithmetics, "devices": _devices, "models": _models, "suffixes": _suffixes,
+    "methods": _methods, "datasets": _datasets, "topologies": _topologies})
 
 
 def fill(text: str | None) -> str | None:

@@ -18,14 +18,15 @@ from .. import __version__
 from ..errors import EnvironmentProblem, ModelError, TrainingError, UsageError
 from ..files import check_writable, write_atomically
 from ..network import Network
-from .checkpoint import Checkpoint, EpochRecord, describe_method
+from .checkpoint import Checkpoint, EpochRecord, describe_method, method_of
 from .dataset import Dataset
 from .datasets import DATASETS, fingerprint
 from .methods import Method, Trainer
 from .settings import setting_text
 from .topology import Topology
 
-__all__ = ["Run", "checkpoint_path", "command_of", "record_path", "train"]
+__all__ = ["Run", "checkpoint_path", "command_of", "record_path", "restored",
+           "scores_of", "train"]
 
 # Raised whenever a change makes the same training give other bits.
 _TRAINING_VERSION = 1
@@ -175,13 +176,44 @@ def require(method: Method) -> None:
                                      f"pip install 'nmahw[train]'") from None
 
 
+def restored(path: Path, dataset: Dataset) -> tuple[Checkpoint, Trainer]:
+    """A checkpoint, and its trainer in the state after the best epoch.
+
+    Parameters
+    ----------
+    path : Path
+    dataset : Dataset
+        Of the same shapes and ranges as the one trained on.
+
+    Raises
+    ------
+    ModelError, UsageError
+        A damaged file, or one of another version or for other images.
+    EnvironmentProblem
+        A package is missing.
+    """
+    checkpoint = Checkpoint.load(path)
+    identity = checkpoint.identity
+    if identity.get("version") != _TRAINING_VERSION:
+        raise ModelError(f"{path} must be of training version {_TRAINING_VERSION}, not "
+                         f"{identity.get('version')!r}")
+    method = method_of(identity["method"])
+    require(method)
+    trainer = method.trainer(Topology.of(identity["topology"]), dataset, identity["epochs"],
+                             identity["seed"])
+    trainer.restore(checkpoint.best)
+    return checkpoint, trainer
+
+
+def scores_of(trainer: Trainer, x: np.ndarray) -> np.ndarray:
+    """Scores (images, classes), computed a batch at a time."""
+    return np.concatenate([trainer.scores(x[start:start + _BATCH])
+                           for start in range(0, len(x), _BATCH)])
+
+
 def accuracy(trainer: Trainer, x: np.ndarray, y: np.ndarray) -> float:
     """Fraction that the trainer's own scores get right."""
-    right = 0
-    for start in range(0, len(x), _BATCH):
-        scores = trainer.scores(x[start:start + _BATCH])
-        right += int((scores.argmax(axis=1) == y[start:start + _BATCH]).sum())
-    return right / len(x)
+    return float(np.mean(scores_of(trainer, x).argmax(axis=1) == y))
 
 
 def _epoch(trainer: Trainer, dataset: Dataset, index: int, before: Checkpoint, path: Path,

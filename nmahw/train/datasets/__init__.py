@@ -61,13 +61,15 @@ class Source(ABC):
     sample: ClassVar[str] = ""
 
     @abstractmethod
-    def parts(self, data: Path | None) -> Parts:
+    def parts(self, data: Path | None, split: int) -> Parts:
         """Its images.
 
         Parameters
         ----------
         data : Path, optional
             A file to read instead of what the source would download.
+        split : int
+            As in `load_dataset`, for sources with their own way to set test images apart.
 
         Raises
         ------
@@ -141,7 +143,7 @@ def load_dataset(name_or_path: str | os.PathLike, data: str | os.PathLike | None
         raise UsageError(f"split must be an integer of 0..{2**32 - 1}, not {split}")
     name = os.fspath(name_or_path)
     if name in DATASETS:
-        parts = DATASETS.get(name)().parts(None if data is None else Path(data))
+        parts = DATASETS.get(name)().parts(None if data is None else Path(data), split)
     elif name.endswith(".npz") or Path(name).is_file():
         if data is not None:
             raise UsageError(f"--data must not be given when the data set is a file itself: {name}")

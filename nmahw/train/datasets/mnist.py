@@ -28,7 +28,7 @@ class Mnist(Source):
     summary = "70,000 handwritten digits of 28x28 codes 0..255, downloaded once (11 MB)"
     sample = "mnist-sample"
 
-    def parts(self, data: Path | None) -> Parts:
+    def parts(self, data: Path | None, split: int) -> Parts:
         path = downloaded() if data is None else data
         parts = read_parts(path)
         if parts.train.x.shape[1:] not in ((28, 28), (784,), (1, 28, 28)) or parts.high > 255:
