@@ -63,6 +63,8 @@ class Matrix(Layer):
                  label: str = ""):
         super().__init__(rule, label)
         self.size, self.stride, self.padding = size, stride, padding
+        #: False where nothing before the layer learns: `backward` then gives no gradient.
+        self.needs_input_gradient = True
         taps = inputs * (size or 1) ** 2
         weights = rng.standard_normal((taps, outputs)) * np.sqrt(2 / taps)
         self.parameters["weights"] = weights.astype(np.float32)
@@ -83,11 +85,13 @@ class Matrix(Layer):
             sums = sums + self.parameters["bias"]
         return sums.reshape(*shape, -1)
 
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
+    def backward(self, gradient: np.ndarray) -> np.ndarray | None:
         gradient = np.ascontiguousarray(gradient.reshape(-1, gradient.shape[-1]))
         self.gradients["weights"] = self.rule.weight_gradient(self._x, self._w, gradient)
         if "bias" in self.parameters:
             self.gradients["bias"] = gradient.sum(axis=0)
+        if not self.needs_input_gradient:
+            return None
         patches = self.rule.input_gradient(self._x, self._w, gradient)
         if self.size is None:
             return patches
@@ -233,6 +237,10 @@ class Model:
 
     def __init__(self, layers: list[Layer]):
         self.layers = layers
+        self._first = next((index for index, layer in enumerate(layers)
+                            if any(part.parameters for part in layer.parts())), 0)
+        if layers and isinstance(layers[self._first], Matrix):
+            layers[self._first].needs_input_gradient = False
 
     def parts(self) -> list[Layer]:
         """All layers with those inside of others."""
@@ -247,7 +255,7 @@ class Model:
 
     def backward(self, gradient: np.ndarray) -> None:
         """Leave every parameter's gradient, from that of the scores."""
-        for layer in reversed(self.layers):
+        for layer in reversed(self.layers[self._first:]):
             gradient = layer.backward(gradient)
 
     def state(self) -> dict[str, np.ndarray]:

@@ -1,25 +1,39 @@
-"""Losses: value and gradient of scores, for classes given as numbers."""
+"""Losses: value and gradient of scores, for classes given as numbers.
+
+Values are for reports: only gradients take part in training.
+"""
 
 import numpy as np
 
+from .rule import Rule
+
 __all__ = ["softmax_cross_entropy", "squared_hinge"]
 
+_EXACT = Rule()
 
-def softmax_cross_entropy(scores: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Loss of each image (batch,), and its gradient (batch, classes), not divided by the batch."""
+
+def softmax_cross_entropy(scores: np.ndarray, y: np.ndarray, rule: Rule = _EXACT
+                          ) -> tuple[np.ndarray, np.ndarray]:
+    """Loss of each image (batch,), and its gradient (batch, classes), not divided by the batch.
+
+    The gradient takes an exponential and a quotient of each score, both the rule's.
+    """
     shifted = scores - scores.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
+    exponentials = rule.exponential(shifted)
     total = exponentials.sum(axis=1, keepdims=True)
     rows = np.arange(len(y))
-    gradient = exponentials / total
+    gradient = rule.quotient(exponentials, total)
     gradient[rows, y] -= 1
     return np.log(total[:, 0]) - shifted[rows, y], gradient
 
 
-def squared_hinge(scores: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum over classes of ``max(1 - t*score, 0)^2 / 2``; t = +1 for the class, -1 for others."""
+def squared_hinge(scores: np.ndarray, y: np.ndarray, rule: Rule = _EXACT
+                  ) -> tuple[np.ndarray, np.ndarray]:
+    """Sum over classes of ``max(1 - t*score, 0)^2 / 2``; t = +1 for the class, -1 for others.
+
+    The gradient takes no product: t is a sign.
+    """
     target = np.full(scores.shape, -1, scores.dtype)
     target[np.arange(len(y)), y] = 1
-    # t is a sign, so these are no products.
     short = np.maximum(1 - np.where(target > 0, scores, -scores), 0)
     return np.square(short).sum(axis=1) / 2, np.where(target > 0, -short, short)

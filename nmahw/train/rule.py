@@ -45,3 +45,7 @@ class Rule:
     def square_root(self, a: np.ndarray) -> np.ndarray:
         """Element by element; `a` is positive."""
         return np.sqrt(a)
+
+    def exponential(self, a: np.ndarray) -> np.ndarray:
+        """Element by element; `a` is not positive."""
+        return np.exp(a)
