@@ -24,7 +24,8 @@ from nmahw.files import write_atomically
 from nmahw.floats import FixedPoint
 from nmahw.gateware.array import SystolicArray
 from nmahw.gateware.gated_add import GatedAdd
-from nmahw.synthesise import fmax_median, place_and_route, synthesise, utilisation_median
+from nmahw.place import fmax_median, place_and_route, utilisation_median
+from nmahw.synthesise import synthesise
 from nmahw.workbench import Workbench
 
 #: Passes of the flow.

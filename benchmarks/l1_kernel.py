@@ -22,7 +22,8 @@ from amaranth.lib.wiring import In, Out
 from nmahw.devices import FlowOptions, device
 from nmahw.files import write_atomically
 from nmahw.gateware.l1_kernel import L1Kernel, ParallelKernel, ProductKernel
-from nmahw.synthesise import fmax_median, place_and_route, synthesise, utilisation_median
+from nmahw.place import fmax_median, place_and_route, utilisation_median
+from nmahw.synthesise import synthesise
 from nmahw.toolchain import find
 from nmahw.workbench import Workbench
 

@@ -1,6 +1,6 @@
 """Mutation score of every arithmetic's element under the default tests' stimulus.
 
-    python benchmarks/mutation.py [NAME ...] [--bits AxW] [--count N] [--seed S] [--json F]
+    python benchmarks/mutation.py [NAME ...] [--bits WxA] [--count N] [--seed S] [--json F]
 
 At least 95 % of the mutants that are not equivalent have to be killed; survivors are listed.
 """
@@ -18,17 +18,16 @@ from rich.table import Table
 from nmahw.arith import ARITHMETICS, Operand
 from nmahw.errors import ModelError
 from nmahw.files import check_writable, write_atomically
-from nmahw.formal.solve import find_z3
 from nmahw.mutate import score
-from nmahw.toolchain import find, run
+from nmahw.toolchain import find
 
 LEAST_RATIO = 0.95
 
 
 def versions() -> dict[str, str]:
     """Of what the figures depend on."""
-    z3 = run(find_z3(), ["--version"], cwd=".").strip()
-    return {"python": platform.python_version(), "yosys": find("yosys").version, "z3": z3}
+    return {"python": platform.python_version(), "yosys": find("yosys").version,
+            "z3": find("z3").version}
 
 
 def save(given: argparse.Namespace, rows: list[dict], left_out: dict[str, str]) -> None:
@@ -42,14 +41,14 @@ def save(given: argparse.Namespace, rows: list[dict], left_out: dict[str, str]) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--bits", default="4x4")
+    parser.add_argument("--bits", default="4x4", help="of weights and of activations")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.json:
         check_writable(given.json)
-    activation, weight = (int(bits) for bits in given.bits.split("x"))
+    weight, activation = (int(bits) for bits in given.bits.split("x"))
     rows, left_out = [], {}
     for name in given.names or ARITHMETICS.names():
         arithmetic = ARITHMETICS.get(name).nearest(Operand(activation, True),

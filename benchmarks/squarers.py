@@ -27,7 +27,7 @@ from nmahw.arith._squarer import TriangularSquares, triangular
 from nmahw.devices import FlowOptions, device
 from nmahw.gateware.gated_add import GatedAdd
 from nmahw.gateware.harness import SerialHarness
-from nmahw.synthesise import fmax_median, place_and_route, utilisation_median
+from nmahw.place import fmax_median, place_and_route, utilisation_median
 from nmahw.workbench import Workbench
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from .devices import FAMILIES, Device, FlowOptions
 from .errors import CertificateError
-from .synthesise import PlacedResult, netlist_cells, synthesise
+from .netlist import netlist_cells
+from .place import PlacedResult
+from .synthesise import synthesise
 from .workbench import Workbench
 
 __all__ = ["Certificate", "Finding", "FORBIDDEN_CELLS", "certify", "rtlil_cells"]

@@ -15,8 +15,8 @@ from .devices import Device
 from .devices import device as find_device
 from .errors import DoesNotFit, ModelError, UsageError
 from .network import Network
+from .place import check_seeds
 from .result import REFERENCES, Result, Results, baseline_names, build, flow_options
-from .synthesise import check_seeds
 from .workbench import Workbench
 
 __all__ = ["METRICS", "REFERENCES", "SCHEMA_VERSION", "Comparison", "Row", "baseline_names",

@@ -35,8 +35,8 @@ from .gateware.element_bank import ElementBank, EmptyBank
 from .gateware.harness import SerialHarness
 from .kernel import Kernel
 from .measured import ArrayMeasurement, ArrayRow, ElementMeasurement, Measured, Measurement
+from .place import check_seeds, place_and_route, utilisation_median
 from .result import baseline_names, build, flow_options
-from .synthesise import check_seeds, place_and_route, utilisation_median
 from .workbench import Workbench
 
 __all__ = ["ArrayTask", "ConstantTask", "ElementTask", "GridTask", "Task", "default_arithmetics",

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from .certify import Certificate, Finding
 from .devices import RESOURCES, Device, FlowOptions
+from .place import CriticalPath
 from .result import REFERENCES, Result, Results, baseline_names
-from .synthesise import CriticalPath
 
 __all__ = ["SCHEMA_VERSION", "ArrayMeasurement", "ArrayRow", "ElementMeasurement", "Measured",
            "Measurement", "row_of"]

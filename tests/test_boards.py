@@ -6,7 +6,7 @@ from small_designs import shared_bench, small_rtlil
 from nmahw import boards
 from nmahw.devices import FlowOptions, device
 from nmahw.errors import UsageError
-from nmahw.synthesise import place_and_route
+from nmahw.place import place_and_route
 
 
 def pins(board) -> dict[str, boards.Pin]:

@@ -11,7 +11,7 @@ from nmahw.compare import flow_options
 from nmahw.design import Design
 from nmahw.devices import FAMILIES, FlowOptions, device
 from nmahw.errors import CertificateError
-from nmahw.synthesise import place_and_route
+from nmahw.place import place_and_route
 
 TEXT = r'''
 attribute \generator "by hand: cell $mul \not_one"

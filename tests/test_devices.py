@@ -9,7 +9,7 @@ from nmahw import devices as folder
 from nmahw.boards import Pin
 from nmahw.devices import FAMILIES, RESOURCES, FlowOptions, device, device_names, devices
 from nmahw.errors import BuildError, UsageError
-from nmahw.synthesise import place_and_route
+from nmahw.place import place_and_route
 
 #: The fast tests build for the smallest of each vendor's tools.
 FAST = {"ice40-hx8k", "ecp5-25k"}

@@ -15,13 +15,8 @@ from nmahw import synthesise as module
 from nmahw.cache import Cache
 from nmahw.devices import FlowOptions, device
 from nmahw.errors import BuildError, DoesNotFit, UsageError
-from nmahw.synthesise import (
-    check_fit,
-    fmax_median,
-    place_and_route,
-    synthesise,
-    utilisation_median,
-)
+from nmahw.place import fmax_median, place_and_route, utilisation_median
+from nmahw.synthesise import check_fit, synthesise
 from nmahw.toolchain import Cancelled
 from nmahw.workbench import Workbench
 
@@ -179,7 +174,7 @@ sys.path.insert(0, {os.path.dirname(__file__)!r})
 from small_designs import small_rtlil
 from nmahw.cache import Cache
 from nmahw.devices import FlowOptions, device
-from nmahw.synthesise import place_and_route
+from nmahw.place import place_and_route
 place_and_route(small_rtlil("multiply", 100, bits=8), device("ecp5-45k"), FlowOptions(), [1, 2],
                 cache=Cache({str(tmp_path)!r}), progress=lambda text: print(text, flush=True))
 """

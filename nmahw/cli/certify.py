@@ -25,7 +25,7 @@ def command(model: Model, arith: Arithmetic, device: DeviceName = "ecp5-45k",
     from ..compare import flow_options
     from ..design import Design
     from ..devices import device as device_called
-    from ..synthesise import place_and_route
+    from ..place import place_and_route
     from ..workbench import Workbench
     rows, columns = read_array(array)
     part = device_called(device)

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import BuildError, MismatchError, ModelError
 from ._choices import completion
-from ._options import ALL, read_arithmetics, read_array
+from ._options import ALL, read_arithmetics, read_bits
 from ._terminal import show_table, working
 
 EXAMPLE = "nmahw prove quarter_square bit_serial --bits 4x4"
@@ -17,7 +17,7 @@ def command(names: Annotated[list[str] | None, typer.Argument(
                 metavar="[NAME]...", help="Arithmetics, by default all: {arithmetics}.",
                 show_default=False, autocompletion=completion("arithmetics"))] = None,
             bits: Annotated[str, typer.Option(
-                "--bits", metavar="AxW", help="Bits of activations and weights.")] = "4x4",
+                "--bits", metavar="WxA", help="Bits of weights and of activations.")] = "4x4",
             unsigned: Annotated[bool, typer.Option(
                 "--unsigned", help="Activations without a sign; weights always have one.")]
             = False,
@@ -38,14 +38,15 @@ def command(names: Annotated[list[str] | None, typer.Argument(
     """
     from ..arith import ARITHMETICS, Operand
     from ..formal.proof import prove
+    from ..measure import operands
     kinds = [ARITHMETICS.get(name) for name in read_arithmetics(",".join(names or [ALL]))]
-    activation_bits, weight_bits = read_bits(bits)
+    positive, weight = operands(*read_bits(bits))
+    activation = Operand(positive.bits, not unsigned)
     table, wrong, undecided = [], [], []
     with working("proving") as work:
         for kind in kinds:
-            operands = Operand(activation_bits, not unsigned), Operand(weight_bits, True)
-            arithmetic = kind.nearest(*operands)
-            what = kind.name, f"{arithmetic.activation}x{arithmetic.weight}"
+            arithmetic = kind.nearest(activation, weight)
+            what = kind.name, str(arithmetic.weight), str(arithmetic.activation)
             work.say(f"{arithmetic}, {rows} rows")
             try:
                 proof = prove(arithmetic, rows, timeout)
@@ -66,10 +67,12 @@ def command(names: Annotated[list[str] | None, typer.Argument(
             holds = _holds(name, timeout)
             if not holds:
                 wrong.append(f"stream contract {name}")
-            table.append((f"stream {name}", "", "contract, in every cycle" if holds else "refuted",
+            table.append((f"stream {name}", "", "",
+                          "contract, in every cycle" if holds else "refuted",
                           f"{time.monotonic() - begun:.1f}"))
-    show_table(f"{rows} rows, all operands", ("arithmetic", "operands", "proved", "seconds"),
-               table, left=(0, 1, 2))
+    show_table(f"{rows} rows, all operands",
+               ("arithmetic", "weights", "activations", "proved", "seconds"), table,
+               left=(0, 1, 2, 3))
     if wrong:
         raise MismatchError("every arithmetic must be proved, but these are refuted:\n"
                             + "\n".join(f"  {line}" for line in wrong))
@@ -87,16 +90,3 @@ def _holds(name: str, timeout_s: float | None) -> bool:
     from ..formal.invariant import holds_always
     from ..formal.streams import CONTRACTS, small_schedule
     return holds_always(CONTRACTS[name](small_schedule()), timeout_s)
-
-
-def read_bits(text: str) -> tuple[int, int]:
-    """Bits of activations and weights of ``"AxW"``."""
-    from ..errors import UsageError
-    try:
-        bits = read_array(text)
-    except UsageError:
-        bits = (0, 0)
-    if not all(1 <= count <= 16 for count in bits):
-        raise UsageError(f"bits must be ACTIVATIONxWEIGHT, each 1 to 16, for example 8x4, not "
-                         f"{text!r}")
-    return bits

@@ -12,10 +12,10 @@ from pathlib import Path
 from amaranth.hdl import Elaboratable
 
 from ..errors import BuildError
-from ..toolchain import run
+from ..toolchain import find, run
 from .aig import FALSE, TRUE, Graph, Machine
 from .machine import machine_of
-from .solve import find_z3, satisfy
+from .solve import satisfy
 
 __all__ = ["holds_always", "shortest_failure"]
 
@@ -42,7 +42,7 @@ def holds_always(contract: Elaboratable, timeout_s: float | None = None) -> bool
     machine = _machine(contract)
     with tempfile.TemporaryDirectory(prefix="nmahw-") as folder:
         (Path(folder) / "question.smt2").write_text(_horn_clauses(machine))
-        answer = run(find_z3(), ["question.smt2"], cwd=folder, timeout_s=timeout_s).strip()
+        answer = run(find("z3"), ["question.smt2"], cwd=folder, timeout_s=timeout_s).strip()
     # Of Horn clauses: satisfiable when there is an invariant.
     if answer not in ("sat", "unsat"):
         raise BuildError(f"z3 must say sat or unsat, not {answer[:200]!r}")

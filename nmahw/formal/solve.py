@@ -5,31 +5,14 @@ is a proof; a model is a counterexample, which callers check by running the circ
 """
 
 import re
-import shutil
-import sys
 import tempfile
 from pathlib import Path
 
-from ..errors import BuildError, EnvironmentProblem
-from ..toolchain import Tool, run
+from ..errors import BuildError
+from ..toolchain import find, run
 from .aig import FALSE, TRUE, Graph
 
-__all__ = ["find_z3", "satisfy"]
-
-
-def find_z3() -> Tool:
-    """The solver: beside this Python, otherwise from PATH.
-
-    Raises
-    ------
-    EnvironmentProblem
-        It is nowhere; the message names the command that installs it.
-    """
-    for folder in (str(Path(sys.executable).parent), None):
-        if path := shutil.which("z3", path=folder):
-            return Tool("z3", (path,))
-    raise EnvironmentProblem('z3 must be installed, but is neither on PATH nor beside this '
-                             'Python: pip install "nmahw[formal]"')
+__all__ = ["satisfy"]
 
 
 def satisfy(graph: Graph, literal: int, timeout_s: float | None = None) -> dict[int, bool] | None:
@@ -58,7 +41,7 @@ def satisfy(graph: Graph, literal: int, timeout_s: float | None = None) -> dict[
         return {} if literal else None
     with tempfile.TemporaryDirectory(prefix="nmahw-") as folder:
         (Path(folder) / "question.smt2").write_text(_smt_lib(graph, literal))
-        answer = run(find_z3(), ["-model", "question.smt2"], cwd=folder, timeout_s=timeout_s)
+        answer = run(find("z3"), ["-model", "question.smt2"], cwd=folder, timeout_s=timeout_s)
     if answer.startswith("unsat"):
         return None
     if not answer.startswith("sat"):
