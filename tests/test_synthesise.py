@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from small_designs import shared_bench, small_rtlil
 
-from nmahw import synthesise as module
+from nmahw import place as module
 from nmahw.cache import Cache
 from nmahw.devices import FlowOptions, device
 from nmahw.errors import BuildError, DoesNotFit, UsageError
