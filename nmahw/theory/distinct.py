@@ -1,0 +1,302 @@
+"""How many different products a layer needs: the fast count, for any repetition of values.
+
+The NMA paper calls two multiplications the same when they multiply the same pixel value with the
+same weight value (section 5). A *rule* says what else counts as the same or as no multiplication
+at all (`Rule`); a *scope* says what may share a product (`SCOPES`).
+
+A weight value w meets the values in the union of the fields of its taps, so
+
+    distinct products = sum over w of |values in the union of the fields of the taps of value w|
+
+whatever is repeated, pixels, weights or both: the paper's Theorems 2 and 3 are its special cases,
+and its open question is answered (`docs/theory.md`). Fields are bit sets over values
+(`_fields`); time is O(pixels + taps x values / 64).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ModelError, UsageError
+from ._fields import AxisBlocks, axis_blocks, merge_local, popcount, value_fields
+
+__all__ = ["Rule", "RULES", "SCOPES", "distinct_products", "distinct_values", "layer_operands"]
+
+#: What shares products: one two-dimensional kernel with its map (the paper's case), all kernels
+#: of an output channel, all kernels that read an input channel, or the whole layer.
+SCOPES = ("kernel", "filter", "channel", "layer")
+
+# Bytes of the largest intermediate array.
+_LARGEST = 1 << 26
+# Values from which on it pays to look for those that meet the same taps.
+_MANY = 1 << 14
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What makes a multiplication one of its own.
+
+    Parameters
+    ----------
+    signs : bool
+        Whether products that differ in sign only are different.
+    zeros : bool
+        Whether products with an operand 0 count.
+    ones : bool
+        Whether products with an operand of magnitude 1 count.
+    shifts : bool
+        Whether products of operands that differ by powers of two only are different. If not,
+        both operands are replaced by their odd parts; integers only.
+    """
+
+    signs: bool = True
+    zeros: bool = True
+    ones: bool = True
+    shifts: bool = True
+
+    def __str__(self) -> str:
+        without = [name for name in ("signs", "zeros", "ones", "shifts")
+                   if not getattr(self, name)]
+        return f"without {', '.join(without)}" if without else "all"
+
+    def operands(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What stands for each operand, and whether products with it count.
+
+        Parameters
+        ----------
+        values : real array
+
+        Returns
+        -------
+        array of the same shape, bool array of the same shape
+
+        Raises
+        ------
+        ModelError
+            The rule is about shifts and `values` are no integers.
+        """
+        values = np.asarray(values)
+        if values.dtype.kind == "u":
+            values = values.astype(np.int64)
+        if not self.signs:
+            values = np.abs(values)
+        if not self.shifts:
+            if values.dtype.kind not in "iu":
+                raise ModelError(f"operands must be integers where shifts are free, not "
+                                 f"{values.dtype}")
+            values = values // np.where(values, values & -values, 1)
+        counts = np.ones(values.shape, dtype=bool)
+        if not self.zeros:
+            counts &= values != 0
+        if not self.ones:
+            counts &= np.abs(values) != 1
+        return values, counts
+
+
+#: Rules that reports show, from the paper's to the strictest.
+RULES = (Rule(), Rule(signs=False), Rule(zeros=False), Rule(signs=False, zeros=False),
+         Rule(zeros=False, ones=False), Rule(signs=False, zeros=False, ones=False),
+         Rule(signs=False, zeros=False, ones=False, shifts=False))
+
+
+def layer_operands(x: np.ndarray, weights: np.ndarray, stride: int = 1, padding: int = 0
+                   ) -> tuple[np.ndarray, np.ndarray]:
+    """Padded maps and kernels with four axes each; a dense layer has 1x1 maps.
+
+    Parameters
+    ----------
+    x : real array (batch, channels, height, width) or (batch, features)
+    weights : real array (out_channels, channels, height, width) or (out_features, features)
+    stride, padding : int
+        As in `nmahw.layers.conv2d.Conv2d`.
+
+    Raises
+    ------
+    ModelError
+        Shapes that do not fit each other.
+    """
+    x, weights = np.asarray(x), np.asarray(weights)
+    if x.ndim not in (2, 4) or weights.ndim != x.ndim or 0 in x.shape or 0 in weights.shape:
+        raise ModelError(f"maps and weights must be non-empty with 4 axes each, or 2 for a dense "
+                         f"layer, not of shapes {x.shape} and {weights.shape}")
+    if x.dtype.kind not in "iufb" or weights.dtype.kind not in "iufb":
+        raise ModelError(f"maps and weights must be real, not {x.dtype} and {weights.dtype}")
+    if x.ndim == 2:
+        x, weights = x[:, :, None, None], weights[:, :, None, None]
+    if x.shape[1] != weights.shape[1]:
+        raise ModelError(f"weights must have as many input channels as the maps, "
+                         f"{x.shape[1]}, not {weights.shape[1]}")
+    if stride < 1 or padding < 0:
+        raise ModelError(f"stride must be at least 1 and padding at least 0, not {stride} and "
+                         f"{padding}")
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    if x.shape[2] < weights.shape[2] or x.shape[3] < weights.shape[3]:
+        raise ModelError(f"a kernel must not be larger than its padded map, "
+                         f"{x.shape[2]}x{x.shape[3]}, not {weights.shape[2]}x{weights.shape[3]}")
+    return x, weights
+
+
+def distinct_products(x: np.ndarray, weights: np.ndarray, stride: int = 1, padding: int = 0,
+                      rule: Rule = RULES[0], scope: str = "layer") -> np.ndarray:
+    """Number of different products of each image.
+
+    Parameters
+    ----------
+    x, weights, stride, padding
+        As in `layer_operands`. Padded zeros are values like any other.
+    rule : Rule
+    scope : str
+        One of `SCOPES`. Products are counted once in each scope, not once for all of them.
+
+    Returns
+    -------
+    int64 array
+        (batch, out_channels, channels) for kernels, (batch, out_channels) for filters, (batch,
+        channels) for channels, (batch,) for the layer.
+
+    Raises
+    ------
+    ModelError
+        Arrays that are no layer.
+    UsageError
+        Unknown scope.
+    """
+    x, weights = layer_operands(x, weights, stride, padding)
+    owner, shape = _owners(weights.shape, scope)
+    result = np.zeros((len(x), int(np.prod(shape))), dtype=np.int64)
+    taps = _taps(weights, owner, rule)
+    if taps is not None:
+        tap, first, owners = taps
+        codes, count = _codes(x, rule)
+        rows, columns = (axis_blocks(size, taps, stride) for size, taps in
+                         zip(x.shape[2:], weights.shape[2:], strict=True))
+        starts = np.flatnonzero(np.diff(owners, prepend=-1))
+        for images, fields, multiplicity in _fields(codes, count, rows, columns):
+            fields = fields.reshape(len(fields), -1, fields.shape[-1])
+            piece = max(1, _LARGEST // (8 * len(tap) * fields.shape[-1]))
+            for at in range(0, len(fields), piece):
+                met = np.bitwise_or.reduceat(fields[at:at + piece, tap], first, axis=1)
+                where = slice(images.start + at, images.start + at + len(met))
+                result[where, owners[starts]] += np.add.reduceat(
+                    _count(met, multiplicity), starts, axis=1)
+    return result.reshape(len(x), *shape)
+
+
+def _fields(codes: np.ndarray, count: int, rows: AxisBlocks, columns: AxisBlocks
+            ) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+    """What `value_fields` gives, and how many values each bit stands for (None: one)."""
+    if count <= _MANY:
+        for images, fields in value_fields(codes, count, rows, columns):
+            yield images, fields, None
+        return
+    for index in range(len(codes)):
+        image = slice(index, index + 1)
+        local, multiplicity, others, left = merge_local(codes[image], count, rows, columns)
+        for of, total, weights in ((local, len(multiplicity), multiplicity), (others, left, None)):
+            at = 0
+            for _, fields in value_fields(of, total, rows, columns) if total else ():
+                bits = fields.shape[-1] * 64
+                yield image, fields, None if weights is None else weights[at:at + bits]
+                at += bits
+
+
+def _count(met: np.ndarray, multiplicity: np.ndarray | None) -> np.ndarray:
+    """Values in each bit set of (images, groups, words)."""
+    if multiplicity is None:
+        return popcount(met).sum(axis=2, dtype=np.int64)
+    result = np.zeros(met.shape[:2], dtype=np.int64)
+    for bit in range(len(multiplicity)):
+        if multiplicity[bit]:
+            # As packbits orders bits: bytes upwards, the highest bit of a byte first.
+            byte = met.view(np.uint8)[:, :, bit // 8]
+            result += np.where(byte >> (7 - bit % 8) & 1, multiplicity[bit], 0)
+    return result
+
+
+def _owners(shape: tuple[int, ...], scope: str) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Scope that each kernel (out_channels, channels) belongs to, and the scopes' shape."""
+    if scope not in SCOPES:
+        raise UsageError(f"scope must be one of {', '.join(SCOPES)}, not {scope!r}")
+    out, channels = np.indices(shape[:2])
+    return {"kernel": (out * shape[1] + channels, shape[:2]), "filter": (out, shape[:1]),
+            "channel": (channels, shape[1:2]), "layer": (np.zeros_like(out), ())}[scope]
+
+
+def _taps(weights: np.ndarray, owner: np.ndarray, rule: Rule
+          ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Taps (channel, row, column as one number) by owner and weight value; None if there are none.
+
+    Returns the taps of all groups, where each group begins, and the owner of each group.
+    """
+    values, counts = rule.operands(weights)
+    if not counts.any():
+        return None
+    kinds, code = np.unique(values, return_inverse=True)
+    code = code.reshape(values.shape)
+    per_filter = weights[0].size
+    tap = np.arange(per_filter).reshape(1, *weights.shape[1:])
+    group = owner[:, :, None, None] * len(kinds) + code
+    # Filters that have the same weight at the same place make the same products.
+    both = np.unique((group * per_filter + tap)[counts])
+    group, tap = np.divmod(both, per_filter)
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    return tap, first, group[first] // len(kinds)
+
+
+def _codes(x: np.ndarray, rule: Rule) -> tuple[np.ndarray, int]:
+    """Values as 0, 1, ... (-1 if they do not count), and how many numbers there are."""
+    values, counts = rule.operands(x)
+    low, high = values.min(), values.max()
+    if values.dtype.kind in "iub" and int(high) - int(low) < 1 << 12:
+        code, count = values.astype(np.int64) - int(low), int(high) - int(low) + 1
+    else:
+        kinds, code = np.unique(values, return_inverse=True)
+        code, count = code.reshape(values.shape), len(kinds)
+    return (code if counts.all() else np.where(counts, code, -1)), count
+
+
+def distinct_values(x: np.ndarray, weights: np.ndarray, stride: int = 1, padding: int = 0,
+                    rule: Rule = RULES[0]) -> np.ndarray:
+    """Number of different values that an integer layer's products take, for each image.
+
+    Less than the number of different products, as 3 x 4 = 2 x 6: no sharing of products can need
+    fewer. Parameters and errors as in `distinct_products`; `rule` says which products take part,
+    and with `signs` false (`shifts` false) whether values are told apart by them.
+
+    Returns
+    -------
+    int64 array (batch,)
+    """
+    x, weights = layer_operands(x, weights, stride, padding)
+    if x.dtype.kind not in "iu" or weights.dtype.kind not in "iu":
+        raise ModelError(f"maps and weights must be integers, not {x.dtype} and {weights.dtype}")
+    result = np.zeros(len(x), dtype=np.int64)
+    taps = _taps(weights, np.zeros(weights.shape[:2], dtype=np.int64), rule)
+    if taps is None:
+        return result
+    tap, first, _ = taps
+    values, counts = rule.operands(weights)
+    kinds = np.unique(values[counts])
+    codes, _ = _codes(x, rule)
+    operands, counted = rule.operands(x)
+    rows, columns = (axis_blocks(size, taps, stride) for size, taps in
+                     zip(x.shape[2:], weights.shape[2:], strict=True))
+    for index in range(len(x)):
+        kept = counted[index]
+        if not kept.any():
+            continue
+        table, code = np.unique(operands[index][kept], return_inverse=True)
+        own = np.full(codes[index].shape, -1)
+        own[kept] = code.reshape(-1)
+        found: list[np.ndarray] = []
+        done = 0
+        for _, fields in value_fields(own[None], len(table), rows, columns):
+            flat = fields.reshape(-1, fields.shape[-1])
+            met = np.bitwise_or.reduceat(flat[tap], first, axis=0)
+            bits = np.unpackbits(met.view(np.uint8), axis=1).astype(bool)
+            which, value = np.nonzero(bits)
+            found.append(np.unique(table[value + done] * kinds[which]))
+            done += bits.shape[1]
+        result[index] = len(np.unique(np.concatenate(found)))
+    return result
