@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import ModelError
 from . import topology as plan
+from .norm_kernels import centre, channel_sums, normalise, normalise_backward, product_sums
 from .patches import fold, max_pool, max_unpool, unfold
 from .rule import Rule
 from .topology import Topology
@@ -110,8 +111,13 @@ class BatchNorm(Layer):
                            "offset": np.zeros(channels, np.float32)}
         self.buffers = {"mean": np.zeros(channels, np.float32),
                         "variance": np.ones(channels, np.float32)}
+        # Ordinary arithmetic goes through compiled loops.
+        self._compiled = all(getattr(type(rule), name) is getattr(Rule, name)
+                             for name in ("product", "quotient", "square_root"))
 
     def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        if self._compiled and training:
+            return self._forward_compiled(x)
         product, quotient = self.rule.product, self.rule.quotient
         flat = x.reshape(-1, x.shape[-1])
         if training:
@@ -130,7 +136,32 @@ class BatchNorm(Layer):
         result = product(self._normal, self.parameters["scale"]) + self.parameters["offset"]
         return result.reshape(x.shape)
 
+    def _forward_compiled(self, x: np.ndarray) -> np.ndarray:
+        flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        count = np.float32(len(flat))
+        mean = channel_sums(flat) / count
+        centred, squares = centre(flat, mean)
+        variance = squares / count
+        rate = np.float32(2.0 ** -self.MOMENTUM_SHIFT)
+        self.buffers["mean"] += (mean - self.buffers["mean"]) * rate
+        self.buffers["variance"] += (variance - self.buffers["variance"]) * rate
+        self._deviation = np.sqrt(variance + self.EPSILON)
+        self._normal, result = normalise(centred, 1 / self._deviation, self.parameters["scale"],
+                                         self.parameters["offset"])
+        return result.reshape(x.shape)
+
+    def _backward_compiled(self, gradient: np.ndarray) -> np.ndarray:
+        flat = np.ascontiguousarray(gradient).reshape(-1, gradient.shape[-1])
+        count = np.float32(len(flat))
+        total, along = channel_sums(flat), product_sums(flat, self._normal)
+        self.gradients |= {"offset": total, "scale": along}
+        factor = self.parameters["scale"] / self._deviation
+        result = normalise_backward(flat, self._normal, factor, total / count, along / count)
+        return result.reshape(gradient.shape)
+
     def backward(self, gradient: np.ndarray) -> np.ndarray:
+        if self._compiled:
+            return self._backward_compiled(gradient)
         product, quotient = self.rule.product, self.rule.quotient
         flat = gradient.reshape(-1, gradient.shape[-1])
         count = np.float32(len(flat))
