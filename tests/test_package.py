@@ -93,8 +93,8 @@ def test_editable_install_finds_the_boards():
 
 
 def test_every_package_folder_is_listed():
-    folders = {"nmahw"} | {f"nmahw.{path.parent.name}" for path in
-                           (ROOT / "nmahw").glob("*/__init__.py")} | {"nmahw.boards"}
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in
+               (ROOT / "nmahw").rglob("__init__.py")} | {"nmahw.boards"}
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders
 
 
