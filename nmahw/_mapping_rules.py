@@ -1,6 +1,7 @@
 """How Yosys maps memories, adders and products onto a family's cells, as closed rules.
 
-From Yosys 0.70: `memory_libmap` with the families' brams.txt and lutrams.txt, and arith_map.v. A
+The numbers are given by the family (`nmahw.devices.Family.mapping`), from Yosys 0.70:
+`memory_libmap` with the families' brams.txt and lutrams.txt, and arith_map.v. A
 memory that does not say where it wants to be goes where it costs least: a block RAM costs
 `block_cost`, a distributed RAM 4 and what chooses
 between several of them, a bit in logic 1, or 1/16 if it is only read.
@@ -8,11 +9,14 @@ between several of them, a bit in logic 1, or 1/16 if it is only read.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-from ._census_netlist import MemoryShape
 from ._logic import Logic
 
-__all__ = ["RULES", "MappedMemory", "MappingRules"]
+if TYPE_CHECKING:
+    from ._census_netlist import MemoryShape
+
+__all__ = ["MappedMemory", "MappingRules"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class MappingRules:
     least_adder_bits: int
     multiplier_bits: int
 
-    def blocks(self, memory: MemoryShape) -> int:
+    def blocks(self, memory: "MemoryShape") -> int:
         """Block RAMs that hold a memory."""
         shared = memory.read_ports if memory.is_rom and self.dual_port_bits else 1
         copies = -(-memory.read_ports // min(shared, 2))
@@ -80,7 +84,7 @@ class MappingRules:
             for width, depth in self.block_shapes
             if shared == 1 or width <= self.dual_port_bits)
 
-    def memory(self, memory: MemoryShape) -> MappedMemory:
+    def memory(self, memory: "MemoryShape") -> MappedMemory:
         """What becomes of a memory."""
         bits = memory.width * memory.depth
         blocks = self.blocks(memory)
@@ -116,7 +120,7 @@ class MappingRules:
         return -(-bits // self.adder_step) * self.adder_step
 
 
-def _rom_luts(memory: MemoryShape) -> int:
+def _rom_luts(memory: "MemoryShape") -> int:
     logic = Logic()
     address = [logic.leaf() for _ in range(max(memory.depth - 1, 1).bit_length())]
     roots = []
@@ -128,16 +132,3 @@ def _rom_luts(memory: MemoryShape) -> int:
                      for i in range(0, len(level), 2)] if len(level) > 1 else level
         roots.append(level[0])
     return logic.luts(roots)
-
-
-#: By family; what is not here cannot be estimated.
-RULES = {
-    "ecp5": MappingRules(
-        block_shapes=((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
-        dual_port_bits=18, block_cost=128, has_distributed_ram=True, register_bits=18,
-        adder_step=2, least_adder_bits=5, multiplier_bits=18),
-    "ice40": MappingRules(
-        block_shapes=((16, 256), (8, 512), (4, 1024), (2, 2048)),
-        dual_port_bits=0, block_cost=64, has_distributed_ram=False, register_bits=0,
-        adder_step=1, least_adder_bits=3, multiplier_bits=16),
-}

@@ -20,7 +20,7 @@ from importlib import resources
 
 from ._census import census
 from ._census_netlist import Part
-from ._mapping_rules import RULES, MappingRules
+from ._mapping_rules import MappingRules
 from .carry_chain import CarryChain
 from .design import Design
 from .devices import RESOURCES, Device
@@ -135,7 +135,7 @@ def features(subject: Design | Kernel, device: Device) -> dict[str, dict[str, fl
     subject : Design or Kernel
     device : Device
     """
-    rules = RULES[device.family]
+    rules = device.rules.mapping
     top = (SerialPins if isinstance(subject, Design) else SerialHarness)(subject.create())
     lut, ff, exact = Counter(), Counter(), Counter()
     kinds = _arithmetics(subject)

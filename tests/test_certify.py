@@ -111,16 +111,36 @@ def test_a_long_list_is_cut():
     assert "and 15 more" in str(caught.value) and "$9 " in str(caught.value)
 
 
+def certified(kind, bench):
+    """Certificate of a whole accelerator: addressing, pooling and requantisation are in it."""
+    design = Design.of(network_for("averages", kind), kind.name, 1, 1)
+    return design, certify(design.rtlil(pins="serial"), device("ecp5-25k"),
+                           flow_options(design.arithmetic), bench, label=kind.name)
+
+
 @pytest.mark.parametrize("name", [kind.name for kind in ARITHMETICS if kind.exact])
-def test_whole_accelerators_are_granted_unless_they_are_baselines(name, bench):
-    """Addressing, pooling and requantisation are in it, beside a single element."""
+def test_whole_accelerators_multiply_only_in_baselines(name, bench, monkeypatch):
+    monkeypatch.setattr("nmahw.certify.synthesise",
+                        lambda *arguments: type("Netlist", (), {"cells": {"LUT4": 1}}))
     kind = ARITHMETICS.get(name)
-    design = Design.of(network_for("averages", kind), name, 1, 1)
-    certificate = certify(design.rtlil(pins="serial"), device("ecp5-25k"),
-                          flow_options(design.arithmetic), bench, label=name)
+    design, certificate = certified(kind, bench)
     multiplies = "$mul" in rtlil.convert(design.arithmetic.create())
     assert certificate.granted is not multiplies
     assert kind.is_baseline or not multiplies
+
+
+# What they become in LUTs, carry chains, block RAM and distributed RAM, and a hard multiplier.
+MAPPED = ("bit_serial", "distributed", "dsp", "quarter_square")
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(kind.name, marks=[] if kind.name in MAPPED else pytest.mark.long)
+    for kind in ARITHMETICS if kind.exact])
+def test_mapped_accelerators_are_granted_unless_they_multiply(name, bench):
+    design, certificate = certified(ARITHMETICS.get(name), bench)
+    assert list(certificate.cells) == ["RTLIL", "netlist"]
+    multiplies = "$mul" in rtlil.convert(design.arithmetic.create())
+    assert certificate.granted is not multiplies
     if multiplies:
         with pytest.raises(CertificateError):
             certificate.require()

@@ -13,12 +13,11 @@ from amaranth.lib.wiring import In, Out
 from nmahw._census import census
 from nmahw._census_netlist import MemoryShape
 from nmahw._logic import Logic
-from nmahw._mapping_rules import RULES
 from nmahw.bundled import load_model, sample_for
 from nmahw.choose import choices, resolve
 from nmahw.cli import run
 from nmahw.design import Design
-from nmahw.devices import device
+from nmahw.devices import FAMILIES, device
 from nmahw.errors import UsageError
 from nmahw.estimate import estimate, fitted_arithmetics
 from nmahw.kernel import Kernel
@@ -49,11 +48,11 @@ def memory(width, depth, *, style="", ports=1, rom=False, registered=False):
     ("ice40", memory(16, 256, ports=2, rom=True), 2),
 ])
 def test_block_rams_by_rule(family, shape, blocks):
-    assert RULES[family].memory(shape).block_ram == blocks
+    assert FAMILIES.get(family).mapping.memory(shape).block_ram == blocks
 
 
 def test_registers_move_into_block_rams_unless_they_are_wide_roms():
-    rules = RULES["ecp5"]
+    rules = FAMILIES.get("ecp5").mapping
     assert rules.memory(memory(18, 512, rom=True, registered=True)).ff == -18
     assert rules.memory(memory(32, 512, rom=True, registered=True)).ff == 0
     assert rules.memory(memory(24, 512, style="block", registered=True)).ff == -24

@@ -121,12 +121,14 @@ EXPONENTS = [(127, 127, 0), (120, 138, 1), (110, 122, 2), (118, 116, 3), (130, 1
 @pytest.mark.parametrize("name", ["int_add_bf16", "float_multiply_bf16"])
 @pytest.mark.parametrize("exponents", EXPONENTS, ids=str)
 def test_all_mantissa_pairs_of_bf16(name, exponents):
-    check(by_name(name), mantissa_pairs(*exponents), hardware=exponents == EXPONENTS[0])
+    check(by_name(name), mantissa_pairs(*exponents), hardware=False)
+    # A part of them in hardware, in which every mantissa of either operand occurs.
+    check(by_name(name), mantissa_pairs(*exponents)[::53])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["int_add_bf16", "float_multiply_bf16"])
-@pytest.mark.parametrize("exponents", EXPONENTS[1:], ids=str)
+@pytest.mark.parametrize("exponents", EXPONENTS, ids=str)
 def test_all_mantissa_pairs_of_bf16_in_hardware(name, exponents):
     check(by_name(name), mantissa_pairs(*exponents))
 

@@ -18,6 +18,7 @@ from ..registry import Registry
 
 if TYPE_CHECKING:
     from ..boards import Pin
+    from .._mapping_rules import MappingRules
     from ..carry_chain import CarryChain
 
 __all__ = ["Device", "Family", "FlowOptions", "FAMILIES", "RESOURCES", "device", "device_names",
@@ -122,6 +123,8 @@ class Family(ABC):
     lut_name: ClassVar[str] = "LUT"
     #: Yosys's own models of the cells that `carry_chain` uses, as its commands name the file.
     cell_models: ClassVar[str] = ""
+    #: How Yosys maps memories, adders and products; without, designs cannot be estimated.
+    mapping: ClassVar["MappingRules | None"] = None
     #: Raised whenever `finish_netlist` makes something else of the same netlist; 0 without one.
     finish_version: ClassVar[int] = 0
 

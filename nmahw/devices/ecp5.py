@@ -8,6 +8,7 @@ holds all of these.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .._mapping_rules import MappingRules
 from . import Device, Family, FlowOptions, count
 from ._ecp5_chains import open_chain_ends
 from ._ecp5_registers import use_output_registers
@@ -37,6 +38,10 @@ class Ecp5(Family):
     hard_multipliers = frozenset({"MULT18X18C", "MULT18X18D", "MULT9X9C", "MULT9X9D", "ALU24A",
                                   "ALU24B", "ALU54A", "ALU54B"})
     cell_models = "+/ecp5/cells_sim.v"
+    mapping = MappingRules(
+        block_shapes=((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
+        dual_port_bits=18, block_cost=128, has_distributed_ram=True, register_bits=18,
+        adder_step=2, least_adder_bits=5, multiplier_bits=18)
     finish_version = 2
 
     @classmethod

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import BuildError
+from .._mapping_rules import MappingRules
 from . import Device, Family, FlowOptions, count
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Gowin(Family):
         "MULT9X9", "MULT18X18", "MULT36X36", "MULT12X12", "MULT27X36", "MULTALU18X18",
         "MULTALU36X18", "MULTADDALU18X18", "MULTADDALU12X12", "MULTALU27X18", "MULTACC"})
     cell_models = "+/gowin/cells_sim.v"
+    mapping = MappingRules(
+        block_shapes=((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
+        dual_port_bits=18, block_cost=128, has_distributed_ram=True, register_bits=0,
+        adder_step=1, least_adder_bits=3, multiplier_bits=18)
 
     @classmethod
     def carry_chain(cls, chain: "CarryChain") -> str | None:

@@ -6,6 +6,7 @@ One logic cell (``ICESTORM_LC``) holds a LUT4, a carry and a flip-flop, used tog
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .._mapping_rules import MappingRules
 from . import Device, Family, FlowOptions, count
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class Ice40(Family):
     block_ram_bits = 4096
     hard_multipliers = frozenset({"SB_MAC16", "ICESTORM_DSP"})
     cell_models = "+/ice40/cells_sim.v"
+    mapping = MappingRules(
+        block_shapes=((16, 256), (8, 512), (4, 1024), (2, 2048)),
+        dual_port_bits=0, block_cost=64, has_distributed_ram=False, register_bits=0,
+        adder_step=1, least_adder_bits=3, multiplier_bits=16)
 
     @classmethod
     def carry_chain(cls, chain: "CarryChain") -> str | None:
