@@ -17,8 +17,8 @@ from ..errors import UsageError
 from ..registry import Registry
 
 if TYPE_CHECKING:
-    from ..boards import Pin
     from .._mapping_rules import MappingRules
+    from ..boards import Pin
     from ..carry_chain import CarryChain
 
 __all__ = ["Device", "Family", "FlowOptions", "FAMILIES", "RESOURCES", "device", "device_names",

@@ -7,8 +7,8 @@ Unlike the others, this nextpnr wants every port on a named pin.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import BuildError
 from .._mapping_rules import MappingRules
+from ..errors import BuildError
 from . import Device, Family, FlowOptions, count
 
 if TYPE_CHECKING:
