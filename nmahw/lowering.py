@@ -1,9 +1,9 @@
 """Lowering: a network's layers become the passes of a `Program`.
 
 The layers are walked once. A matrix layer (conv2d, dense) begins a pass; the layers after it are
-absorbed into the pass's way out, which is always ``bias - rescale - pool - rescale``. A layer
-that fits no open pass begins an *identity* pass (weights 1, exact for every exact arithmetic). A
-requantise before the first pass is done while the input comes in.
+absorbed into the pass's way out, which is always ``scale - bias - rescale - pool - rescale``. A
+layer that fits no open pass begins an *identity* pass (weights 1, exact for every exact
+arithmetic). A requantise before the first pass is done while the input comes in.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .errors import ModelError
 from .network import Network
 from .operations import Operation, operation
 from .program import Pass, Pool, Program, Region, Rescale
+from .signed_digits import MAX_TERMS, signed_digits
 from .tensor import TensorFormat
 
 __all__ = ["ProgramBuilder", "lower"]
@@ -36,6 +37,7 @@ class _OpenPass:
     operation: Operation
     sums: tuple[int, int]
     grid: tuple[int, int]
+    scale: np.ndarray = field(init=False)
     bias: np.ndarray = field(init=False)
     before: Rescale = Rescale()
     after: Rescale = Rescale()
@@ -43,6 +45,7 @@ class _OpenPass:
     last_layer: int = 0
 
     def __post_init__(self):
+        self.scale = np.ones(self.weights.shape[1], dtype=np.int64)
         self.bias = np.zeros(self.weights.shape[1], dtype=np.int64)
 
 
@@ -105,12 +108,24 @@ class ProgramBuilder:
     def add_bias(self, values: np.ndarray) -> None:
         """Add one value per channel."""
         last = self._open()
-        plain = last is not None and last.before.is_identity and last.after.is_identity
-        if not plain or (last.pool is not None and last.pool.kind == "average") \
-                or len(values) != len(last.bias):
+        if not self._is_affine(len(values)):
             self.begin_identity()
             last = self._passes[-1]
         last.bias = last.bias + values
+
+    def scale_channels(self, factors: np.ndarray) -> None:
+        """Scale each channel; factors are sums of at most two signed powers of two."""
+        last = self._open()
+        # Positive factors commute with max-pooling.
+        fits = self._is_affine(len(factors)) and (last.pool is None or factors.min() >= 0)
+        if fits:
+            scale = [a * b for a, b in zip(last.scale.tolist(), factors.tolist(), strict=True)]
+            fits = all(len(signed_digits(f)) <= MAX_TERMS and abs(f) < 2**53 for f in scale)
+        if not fits:
+            self.begin_identity()
+            last, scale = self._passes[-1], factors
+        last.scale = np.array(scale, dtype=np.int64)
+        last.bias = last.bias * factors
 
     def rectify(self) -> None:
         """Negative values become zero."""
@@ -147,6 +162,12 @@ class ProgramBuilder:
 
     def _open(self) -> _OpenPass | None:
         return self._passes[-1] if self._passes else None
+
+    def _is_affine(self, channels: int) -> bool:
+        """Whether the open pass has done no more than scale and add, to as many channels."""
+        last = self._open()
+        return (last is not None and last.before.is_identity and last.after.is_identity
+                and (last.pool is None or last.pool.kind == "max") and len(last.bias) == channels)
 
     def _open_or_identity(self) -> _OpenPass:
         if not self._passes:
@@ -212,7 +233,7 @@ def _lay_out(builder: ProgramBuilder) -> Program:
         targets.append(target)
     passes = tuple(Pass(
         p.title, p.first_layer, p.last_layer, p.weights, p.kernel, p.stride, p.padding,
-        p.is_dense, p.bias, p.before, p.after, p.pool or Pool(), p.grid, p.input_format,
+        p.is_dense, p.scale, p.bias, p.before, p.after, p.pool or Pool(), p.grid, p.input_format,
         p.operation, p.sums,
         source, target) for p, source, target in zip(open_passes, placed, targets, strict=True))
     shape = _as_three(builder.network.input_format.shape)

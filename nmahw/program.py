@@ -1,8 +1,8 @@
 """A network as the engine runs it: passes over a matrix, with what happens on the way out.
 
 A *pass* computes, for every *position* (output pixel, in the order pooling needs them) and every
-output channel, a sum over *taps* k of activation times weight; its results go ``bias - rescale -
-pool - rescale`` into memory. Positions are numbered so that an activation's address is
+output channel, a sum over *taps* k of activation times weight; its results go ``scale - bias -
+rescale - pool - rescale`` into memory. Positions are numbered so that an activation's address is
 ``position address + tap offset``: both come from counters that add constants and from one small
 table, so that no multiplier is needed. `nmahw.lowering` makes a `Program` of a network.
 """
@@ -140,6 +140,8 @@ class Pass:
     stride, padding : int
     is_dense : bool
         One position whose taps are the whole input.
+    scale : integer array (channels,)
+        What a channel's sums are scaled by before the bias: at most two signed powers of two.
     bias : integer array (channels,)
     before, after : Rescale
         On the way out, before and after the pool.
@@ -164,6 +166,7 @@ class Pass:
     stride: int
     padding: int
     is_dense: bool
+    scale: np.ndarray
     bias: np.ndarray
     before: Rescale
     after: Rescale
@@ -205,8 +208,9 @@ class Pass:
 
     def ranges(self) -> dict[str, tuple[int, int]]:
         """Ranges of the values on the way out, by stage name."""
-        biased = (self.sums[0] + min(int(self.bias.min()), 0),
-                  self.sums[1] + max(int(self.bias.max()), 0))
+        scaled = [limit * factor for limit in self.sums for factor in self.scale.tolist()]
+        biased = (min(scaled) + min(int(self.bias.min()), 0),
+                  max(scaled) + max(int(self.bias.max()), 0))
         before = self.before.range(*biased)
         pooled = before
         count = 1 << self.pool.shift

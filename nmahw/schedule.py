@@ -22,6 +22,7 @@ from amaranth.hdl import Shape
 
 from .arith import Arithmetic, Operand, range_shape
 from .program import Pass, Program, Rescale
+from .signed_digits import Term, terms_of
 from .tensor import bits_for_range
 
 __all__ = ["Schedule", "PassSchedule", "FEED_CYCLES", "RESCALE_CYCLES"]
@@ -317,10 +318,21 @@ class Schedule:
 
     def biases(self) -> list[int]:
         """Biases of all passes, one after the other, what offsets added taken away."""
+        # Offsets are scaled with the sums they are in.
         return [int(v) for p, offset in zip(self.passes, self.offsets, strict=True)
-                for v in p.work.bias - offset[-1]]
+                for v in p.work.bias - p.work.scale * offset[-1]]
+
+    @cached_property
+    def scale_terms(self) -> tuple[Term, ...]:
+        """Terms of all passes' scales, channels in the order of `biases`; none if none scales."""
+        return terms_of([int(v) for p in self.passes for v in p.work.scale])
 
     # Units on the way out.
+
+    @property
+    def scale_cycles(self) -> int:
+        """What scaling adds to the bias's latency: the shift, and an addition for a second term."""
+        return len(self.scale_terms)
 
     def rescales(self, slot: str) -> list[Rescale]:
         """The rescale of every pass in `slot`, ``"before"`` or ``"after"`` pooling."""
@@ -339,7 +351,8 @@ class Schedule:
     @property
     def way_out_cycles(self) -> int:
         """From a sum in its holding register to its result at the end of the way out."""
-        return 3 + self.rescale_cycles("before") + self.pool_cycles + self.rescale_cycles("after")
+        return (3 + self.scale_cycles + self.rescale_cycles("before") + self.pool_cycles
+                + self.rescale_cycles("after"))
 
     # Closed-form cycle counts.
 

@@ -8,6 +8,7 @@ import pytest
 from nmahw.layers.arg_max import ArgMax
 from nmahw.layers.average_pool import AveragePool
 from nmahw.layers.bias import Bias
+from nmahw.layers.channel_scale import ChannelScale
 from nmahw.layers.conv2d import Conv2d
 from nmahw.layers.dense import Dense
 from nmahw.layers.flatten import Flatten
@@ -27,6 +28,10 @@ def _w(*shape: int) -> np.ndarray:
 
 def _b(count: int) -> np.ndarray:
     return rng.integers(-60, 60, count)
+
+
+def _scale(count: int, high: int) -> ChannelScale:
+    return ChannelScale(rng.integers(-1, 2, (count, 2)), rng.integers(0, high + 1, (count, 2)))
 
 
 NETWORKS = {
@@ -54,6 +59,10 @@ NETWORKS = {
         Dense(_w(1, 60)), Requantise(2, 0, 3), Dense(_w(2, 1)))),
     "bound by its output": Network(TensorFormat((2, 5, 4), 0, 3), (Conv2d(_w(2, 2, 1, 1)),)),
     "flatten only": Network(TensorFormat((1, 2, 2), 0, 3), (Flatten(),)),
+    "scaled": Network(TensorFormat((1, 6, 7), 0, 15), (
+        Conv2d(_w(5, 1, 3, 3), 1, 1), _scale(5, 4), Bias(_b(5)), ReLU(), Requantise(7, 0, 15),
+        MaxPool(2, 2), Conv2d(_w(3, 5, 2, 2)), Bias(_b(3)), Requantise(4, -8, 7), Flatten(),
+        Dense(_w(4, 12)), Bias(_b(4)), _scale(4, 3))),
 }
 
 

@@ -43,6 +43,12 @@ def bias(x, layer):
     return [each(v, lambda e, b=b: e + b) for v, b in zip(x, layer.values.tolist(), strict=True)]
 
 
+def channel_scale(x, layer):
+    rows = zip(x, layer.signs.tolist(), layer.shifts.tolist(), strict=True)
+    return [each(v, lambda e, s=s, k=k: s[0] * e * 2**k[0] + s[1] * e * 2**k[1])
+            for v, s, k in rows]
+
+
 def relu(x, layer):
     return each(x, lambda v: v if v > 0 else 0)
 

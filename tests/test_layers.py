@@ -10,6 +10,7 @@ from nmahw.layers import LAYERS
 from nmahw.layers.arg_max import ArgMax
 from nmahw.layers.average_pool import AveragePool
 from nmahw.layers.bias import Bias
+from nmahw.layers.channel_scale import ChannelScale
 from nmahw.layers.conv2d import Conv2d
 from nmahw.layers.dense import Dense
 from nmahw.layers.max_pool import MaxPool
@@ -38,11 +39,10 @@ def test_equals_the_oracle(name, fmt, layer):
 
 def test_every_shipped_layer_has_an_oracle():
     shipped = {kind.name for kind in LAYERS if kind.__module__.startswith("nmahw.layers.")}
-    assert {"conv2d", "dense", "bias", "relu", "requantise", "max_pool", "average_pool",
-            "flatten", "arg_max"} <= shipped
-    assert all(hasattr(oracle, name) for name in
-               ("conv2d", "dense", "bias", "relu", "requantise", "max_pool", "average_pool",
-                "flatten", "arg_max"))
+    names = {"conv2d", "dense", "bias", "channel_scale", "relu", "requantise", "max_pool",
+             "average_pool", "flatten", "arg_max"}
+    assert names <= shipped
+    assert all(hasattr(oracle, name) for name in names)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -69,6 +69,16 @@ def test_sums_use_the_narrowest_exact_float():
     (lambda: Dense(np.zeros((0, 3), int)), "non-empty"),
     (lambda: Dense(np.array([[np.nan]])), "integer array"),
     (lambda: Bias(np.array([[1]])), "1 axes"),
+    (lambda: ChannelScale(np.ones((3, 1), int), np.ones((3, 1), int)),
+     r"signs must have shape \(channels, 2\), not \(3, 1\)"),
+    (lambda: ChannelScale(np.ones((3, 2)), np.ones((3, 2), int)), "signs must be a non-empty int"),
+    (lambda: ChannelScale(np.full((3, 2), 2), np.ones((3, 2), int)),
+     r"channel_scale signs must lie in -1\.\.1, not 2\.\.2"),
+    (lambda: ChannelScale(np.ones((3, 2), int), np.array([[0, 31], [1, 2], [32, 0]])),
+     r"channel_scale shifts must lie in 0\.\.31, not 0\.\.32"),
+    (lambda: ChannelScale(np.ones((3, 2), int), np.full((3, 2), -1)), r"not -1\.\.-1"),
+    (lambda: ChannelScale(np.ones((3, 2), int), np.ones((2, 2), int)),
+     "as many signs as shifts, not 3 and 2"),
     (lambda: Requantise(41, 0, 1), r"shift must be an integer of 0\.\.40, not 41"),
     (lambda: Requantise(1, 5, 1), "low must not exceed high"),
     (lambda: AveragePool(3, 3), "power of two"),
@@ -86,6 +96,11 @@ def test_refuses_parameters(make, words):
     ((Conv2d(np.ones((1, 1, 9, 3), int)),), "must not be larger"),
     ((MaxPool(5, 1),), "window 5x5"),
     ((Bias(np.ones(3, int)),), "3 values"),
+    ((ChannelScale(np.ones((3, 2), int), np.ones((3, 2), int)),),
+     r"layer 0 \(channel_scale\): channel_scale of 3 channels must get as many, not \(1, 4, 4\)"),
+    ((ChannelScale(np.ones((1, 2), int), np.full((1, 2), 23)),
+      ChannelScale(np.ones((1, 2), int), np.full((1, 2), 31))),
+     r"layer 1 \(channel_scale\): channel_scale terms must stay below 2.53, but can reach"),
     ((ArgMax(),), "put flatten before it"),
     ((), "at least one layer"),
 ])

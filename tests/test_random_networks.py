@@ -14,6 +14,7 @@ from nmahw.errors import ModelError
 from nmahw.layers.arg_max import ArgMax
 from nmahw.layers.average_pool import AveragePool
 from nmahw.layers.bias import Bias
+from nmahw.layers.channel_scale import ChannelScale
 from nmahw.layers.conv2d import Conv2d
 from nmahw.layers.dense import Dense
 from nmahw.layers.flatten import Flatten
@@ -35,9 +36,14 @@ def random_layer(draw: random.Random, fmt: TensorFormat):
         low, high = draw.choice([(-8, 7), (0, 1), (-128, 127), (-2, 0), (-4, -1)])
         return np.array([draw.randint(low, high) for _ in range(np.prod(shape))]).reshape(shape)
 
+    def pairs(low: int, high: int) -> np.ndarray:
+        return np.array([[draw.randint(low, high) for _ in range(2)] for _ in range(fmt.shape[0])])
+
     wide = fmt.bits > 8
     kinds = [lambda: ReLU(), lambda: Bias(np.array([draw.randint(-99, 99)
                                                     for _ in range(fmt.shape[0])]))]
+    high = draw.choice([1, 4, 9])
+    kinds += [lambda: ChannelScale(pairs(-1, 1), pairs(0, high))]
     kinds += [lambda: Requantise(draw.randint(0, max(0, fmt.bits - 3)), *draw.choice(
         [(0, 15), (-8, 7), (0, 255), (-128, 127), (0, 1), (3, 9), (-9, -2)]))] * (6 if wide else 2)
     if len(fmt.shape) == 1 and not wide:

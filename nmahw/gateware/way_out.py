@@ -1,4 +1,4 @@
-"""From finished sums to results in memory: bias, rescale, pool, rescale, write address.
+"""From finished sums to results in memory: scale, bias, rescale, pool, rescale, write address.
 
 The sums of one position leave their holding registers one channel a cycle. The sequencer leaves
 enough time between positions, so nothing here ever waits.
@@ -15,6 +15,7 @@ from .common import Tags, delayed
 from .configuration import Configuration
 from .pool import PoolUnit, pool_fields
 from .rescale import RescaleUnit, rescale_fields
+from .scale import ScaleUnit
 
 __all__ = ["WayOut", "way_out_fields"]
 
@@ -98,8 +99,16 @@ class WayOut(wiring.Component):
 
         # Bias of the tile's first channel, and of the channel at hand.
         biases = schedule.biases()
+        bias_shape = range_shape(min(biases), max(biases))
+        words = biases
+        if schedule.scale_terms:
+            m.submodules.scale = scale = ScaleUnit(
+                schedule.scale_terms, biases, bias_shape, self.sums[0].shape(),
+                range_shape(*ranges["biased"]))
+            words = scale.words
         m.submodules.biases = bias_memory = Memory(
-            shape=range_shape(min(biases), max(biases)), depth=len(biases), init=biases)
+            shape=scale.word.shape() if schedule.scale_terms else bias_shape, depth=len(words),
+            init=words)
         bias = bias_memory.read_port()
         tile_bias, bias_address = Signal.like(bias.addr), Signal.like(bias.addr)
         following_bias, after_bias = Signal.like(bias.addr), Signal.like(bias.addr)
@@ -114,11 +123,14 @@ class WayOut(wiring.Component):
 
         # The bias's memory has slow outputs, hence a register behind it and beside the value.
         value = Signal.like(self.sums[0], name="sum", reset_less=True)
-        biased = Signal(range_shape(*ranges["biased"]), reset_less=True)
-        m.d.sync += [
-            value.eq(Array(self.sums)[channel]),
-            biased.eq(delayed(m, value, 1, "value") + delayed(m, bias.data, 1, "bias")),
-        ]
+        arrived, word = delayed(m, value, 1, "value"), delayed(m, bias.data, 1, "bias")
+        m.d.sync += value.eq(Array(self.sums)[channel])
+        if schedule.scale_terms:
+            m.d.comb += [scale.value.eq(arrived), scale.word.eq(word)]
+            biased = scale.o
+        else:
+            biased = Signal(range_shape(*ranges["biased"]), reset_less=True)
+            m.d.sync += biased.eq(arrived + word)
 
         def along(signal, cycles, name, reset=False):
             return delayed(m, signal, cycles, name, reset)
@@ -133,7 +145,7 @@ class WayOut(wiring.Component):
             for name, signal in state.items():
                 state[name] = along(signal, cycles, f"{stage}_{name}", reset=name == "valid")
 
-        advance(3, "bias")
+        advance(3 + schedule.scale_cycles, "bias")
         result = biased
         result = self._rescale(m, "before", result, "biased", "before")
         advance(schedule.rescale_cycles("before"), "before")
