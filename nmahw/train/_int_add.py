@@ -27,8 +27,10 @@ _UPPER = np.int32(-0x10000)
 
 # Bytes of the second operand that one pass works on: they stay in the second-level cache.
 _BLOCK_BYTES = 1 << 17
-# The second operand's rows are filled up to whole vectors of so many.
-_VECTOR = 8
+# Narrow rows of the second operand are filled up to whole vectors of so many.
+_VECTOR, _NARROW = 8, 64
+# Rows joined to one where many are combined with the same one.
+_ROWS = 32
 
 
 @intrinsic
@@ -187,7 +189,7 @@ def multiply_sum(a: np.ndarray, b: np.ndarray, constant: int = 0) -> np.ndarray:
     """
     columns = b.shape[1]
     a, b = _patterns(a), _patterns(b)
-    missing = -columns % _VECTOR
+    missing = -columns % _VECTOR if columns < _NARROW else 0
     if missing:
         b = np.concatenate([b, np.zeros((len(b), missing), np.int32)], axis=1)
     out = np.zeros((len(a), b.shape[1]), np.float32)
@@ -200,6 +202,15 @@ def multiply_sum(a: np.ndarray, b: np.ndarray, constant: int = 0) -> np.ndarray:
     return np.ascontiguousarray(out[:, :columns]) if missing else out
 
 
+def _broadcast(function: np.ufunc, x: np.ndarray, w: np.ndarray, constant: int) -> np.ndarray:
+    x, w, constant = _patterns(x), _patterns(w), np.int32(constant)
+    if x.ndim == 2 and w.ndim == 1 and len(x) % _ROWS == 0:
+        # Many short rows with one: as fewer long ones, for the sake of speed.
+        return _float(function(x.reshape(-1, _ROWS * len(w)), np.tile(w, _ROWS), constant)
+                      ).reshape(x.shape)
+    return _float(function(x, w, constant))
+
+
 def product(x: np.ndarray, w: np.ndarray, constant: int = 0) -> np.ndarray:
     """Elementwise, broadcast: the sum of the magnitudes' patterns, less 1's, plus `constant`.
 
@@ -207,7 +218,7 @@ def product(x: np.ndarray, w: np.ndarray, constant: int = 0) -> np.ndarray:
     above the largest finite number; a sum below the smallest normal one gives zero. Signs are the
     exclusive or.
     """
-    return _float(_product(_patterns(x), _patterns(w), np.int32(constant)))
+    return _broadcast(_product, x, w, constant)
 
 
 def quotient(x: np.ndarray, w: np.ndarray, constant: int = 0) -> np.ndarray:
@@ -217,7 +228,7 @@ def quotient(x: np.ndarray, w: np.ndarray, constant: int = 0) -> np.ndarray:
     subnormal `x` gives zero; else infinite or NaN `x`, zero or subnormal `w` or too large a result
     gives infinity; else infinite or NaN `w` or too small a result gives zero.
     """
-    return _float(_quotient(_patterns(x), _patterns(w), np.int32(constant)))
+    return _broadcast(_quotient, x, w, constant)
 
 
 def square_root(x: np.ndarray, constant: int = 0) -> np.ndarray:

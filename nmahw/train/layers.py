@@ -90,7 +90,7 @@ class Matrix(Layer):
         gradient = np.ascontiguousarray(gradient.reshape(-1, gradient.shape[-1]))
         self.gradients["weights"] = self.rule.weight_gradient(self._x, self._w, gradient)
         if "bias" in self.parameters:
-            self.gradients["bias"] = gradient.sum(axis=0)
+            self.gradients["bias"] = channel_sums(gradient)
         if not self.needs_input_gradient:
             return None
         patches = self.rule.input_gradient(self._x, self._w, gradient)
@@ -119,12 +119,12 @@ class BatchNorm(Layer):
         if self._compiled and training:
             return self._forward_compiled(x)
         product, quotient = self.rule.product, self.rule.quotient
-        flat = x.reshape(-1, x.shape[-1])
+        flat = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
         if training:
             count = np.float32(len(flat))
-            mean = quotient(flat.sum(axis=0), count)
+            mean = quotient(channel_sums(flat), count)
             centred = flat - mean
-            variance = quotient(product(centred, centred).sum(axis=0), count)
+            variance = quotient(channel_sums(product(centred, centred)), count)
             # A power of two, so that the running means need no product.
             rate = np.float32(2.0 ** -self.MOMENTUM_SHIFT)
             self.buffers["mean"] += (mean - self.buffers["mean"]) * rate
@@ -163,13 +163,13 @@ class BatchNorm(Layer):
         if self._compiled:
             return self._backward_compiled(gradient)
         product, quotient = self.rule.product, self.rule.quotient
-        flat = gradient.reshape(-1, gradient.shape[-1])
+        flat = np.ascontiguousarray(gradient).reshape(-1, gradient.shape[-1])
         count = np.float32(len(flat))
-        self.gradients["offset"] = flat.sum(axis=0)
-        self.gradients["scale"] = product(flat, self._normal).sum(axis=0)
+        self.gradients["offset"] = channel_sums(flat)
+        self.gradients["scale"] = channel_sums(product(flat, self._normal))
         inner = product(flat, self.parameters["scale"])
-        mean = quotient(inner.sum(axis=0), count)
-        along = quotient(product(inner, self._normal).sum(axis=0), count)
+        mean = quotient(channel_sums(inner), count)
+        along = quotient(channel_sums(product(inner, self._normal)), count)
         inner = quotient(inner - mean - product(self._normal, along), self._deviation)
         return inner.reshape(gradient.shape)
 

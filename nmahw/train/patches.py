@@ -25,21 +25,22 @@ def unfold(x: np.ndarray, size: int, stride: int, padding: int) -> np.ndarray:
     rows = (height + 2 * padding - size) // stride + 1
     columns = (width + 2 * padding - size) // stride + 1
     result = np.zeros((batch * rows * columns, size * size * channels), x.dtype)
+    lines = np.ascontiguousarray(x).reshape(batch, height, width * channels)
     for b in range(batch):
         for r in range(rows):
             for c in range(columns):
                 patch = result[(b * rows + r) * columns + c]
+                # Columns of the window that lie inside: one piece of memory on both sides.
+                first = c * stride - padding
+                left, right = max(0, -first), min(size, width - first)
                 for i in range(size):
                     y = r * stride + i - padding
                     if y < 0 or y >= height:
                         continue
-                    for j in range(size):
-                        z = c * stride + j - padding
-                        if z < 0 or z >= width:
-                            continue
-                        base = (i * size + j) * channels
-                        for k in range(channels):
-                            patch[base + k] = x[b, y, z, k]
+                    target = patch[(i * size + left) * channels:(i * size + right) * channels]
+                    source = lines[b, y, (first + left) * channels:]
+                    for k in range(len(target)):
+                        target[k] = source[k]
     return result
 
 
@@ -50,21 +51,21 @@ def fold(patches: np.ndarray, batch: int, height: int, width: int, channels: int
     rows = (height + 2 * padding - size) // stride + 1
     columns = (width + 2 * padding - size) // stride + 1
     result = np.zeros((batch, height, width, channels), patches.dtype)
+    lines = result.reshape(batch, height, width * channels)
     for b in range(batch):
         for r in range(rows):
             for c in range(columns):
                 patch = patches[(b * rows + r) * columns + c]
+                first = c * stride - padding
+                left, right = max(0, -first), min(size, width - first)
                 for i in range(size):
                     y = r * stride + i - padding
                     if y < 0 or y >= height:
                         continue
-                    for j in range(size):
-                        z = c * stride + j - padding
-                        if z < 0 or z >= width:
-                            continue
-                        base = (i * size + j) * channels
-                        for k in range(channels):
-                            result[b, y, z, k] += patch[base + k]
+                    source = patch[(i * size + left) * channels:(i * size + right) * channels]
+                    target = lines[b, y, (first + left) * channels:]
+                    for k in range(len(source)):
+                        target[k] += source[k]
     return result
 
 
