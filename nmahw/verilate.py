@@ -87,19 +87,21 @@ def _memories_to_files(verilog: str, folder: Path) -> str:
 
 def build_simulator(rtlil: str, cache: Cache | None = None,
                     say: Callable[[str], None] = lambda text: None,
-                    group: ProcessGroup | None = None) -> Path:
+                    group: ProcessGroup | None = None, harness: Path = HARNESS_FILE) -> Path:
     """A native program that simulates a design, from the cache when it was built before.
 
     Parameters
     ----------
     rtlil : str
-        A design whose top has the ports of an accelerator.
+        A design whose top has the ports that the harness drives.
     cache : Cache, optional
         By default the user's.
     say : callable
         Told, once, that something long begins.
     group : ProcessGroup, optional
         Lets another thread end the compilation.
+    harness : Path
+        C++ with the program's ``main``; by default the one that streams images.
 
     Returns
     -------
@@ -135,10 +137,10 @@ def build_simulator(rtlil: str, cache: Cache | None = None,
         model = folder / "model"
         root = _verilator_root(model / f"V{top}.mk")
         runtime = pool.submit(_runtime, cache, verilator, compiler, compiler_version, root, group)
-        (model / HARNESS_FILE.name).write_bytes(HARNESS_FILE.read_bytes())
+        (model / harness.name).write_bytes(harness.read_bytes())
         sources = sorted(model.glob(f"V{top}*.cpp"))
         slow = [path for path in sources if "__Slow" in path.name]
-        fast = [path for path in sources if path not in slow] + [model / HARNESS_FILE.name]
+        fast = [path for path in sources if path not in slow] + [model / harness.name]
 
         def compile_(name: str, flags: tuple[str, ...]) -> None:
             run(compiler, [*_COMPILE, *flags, f"-I{root}/include", f"-I{root}/include/vltstd",
@@ -158,7 +160,7 @@ def build_simulator(rtlil: str, cache: Cache | None = None,
         shutil.rmtree(model)
 
     place = cache.get_or_build("simulator", {
-        "rtlil": rtlil_sha256(rtlil), "harness": HARNESS_FILE.read_bytes(),
+        "rtlil": rtlil_sha256(rtlil), "harness": harness.read_bytes(),
         "verilator": verilator.version, "compiler": compiler_version,
         "yosys": find("yosys").version,
         "options": [_VERILATOR, _COMPILE, _FAST, _SLOW, _MEMORY.pattern]}, build)

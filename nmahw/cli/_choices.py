@@ -16,6 +16,11 @@ def _devices() -> list[str]:
     return device_names()
 
 
+def _boards() -> list[str]:
+    from ..boards import BOARDS
+    return BOARDS.names()
+
+
 def _models() -> list[str]:
     from ..bundled import models
     return models()
@@ -47,8 +52,8 @@ def _topologies() -> list[str]:
 
 #: What a help text can name in braces.
 CHOICES: Mapping[str, Callable[[], Iterable[str]]] = MappingProxyType({
-    "arithmetics": _arithmetics, "devices": _devices, "models": _models, "suffixes": _suffixes,
-    "methods": _methods, "datasets": _datasets, "topologies": _topologies})
+    "arithmetics": _arithmetics, "devices": _devices, "boards": _boards, "models": _models,
+    "suffixes": _suffixes, "methods": _methods, "datasets": _datasets, "topologies": _topologies})
 
 
 def fill(text: str | None) -> str | None:

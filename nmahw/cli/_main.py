@@ -84,7 +84,8 @@ def _add_commands() -> None:
         if not info.name.startswith("_"):
             module = importlib.import_module(f"{__package__}.{info.name}")
             # A name that is a word of Python has an underscore behind it.
-            app.command(info.name.rstrip("_"), cls=_Command, help=_paragraphs(module.command),
+            name = info.name.rstrip("_").replace("_", "-")
+            app.command(name, cls=_Command, help=_paragraphs(module.command),
                         epilog=f"Example: {module.EXAMPLE}")(module.command)
 
 
