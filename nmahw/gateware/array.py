@@ -6,7 +6,7 @@ a row's elements load together, group by group, while the row is not active.
 """
 
 import numpy as np
-from amaranth.hdl import Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Flow, In, Member, Out
 
@@ -85,7 +85,10 @@ class SystolicArray(wiring.Component):
             load = self.loads[row] if self.held else None
             for column in range(self.columns):
                 if column and column % self.hop == 0:
-                    symbol = delayed(m, symbol, 1, f"symbol_row{row}_column{column}")
+                    # Bit by bit: Yosys stumbles over a register with bits that are constant, as
+                    # an arithmetic's idle bit is where rows are always active.
+                    symbol = Cat(*(delayed(m, value, 1, f"symbol{bit}_row{row}_column{column}")
+                                   for bit, value in enumerate(symbol)))
                     if self.held:
                         load = delayed(m, load, 1, f"load_row{row}_column{column}")
                 element = self._create(row, column)
