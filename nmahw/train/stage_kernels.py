@@ -96,6 +96,27 @@ def channel_moments(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, variance
 
 
+@numba.njit(inline="always")
+def _largest(sums: np.ndarray, r: int, factor: float, offset: float, size: int, best: np.ndarray,
+             where: np.ndarray) -> None:
+    """Largest affine value of each window in row `r` of windows, and its place."""
+    line = sums[r * size]
+    for c in range(len(best)):
+        best[c] = line[c * size] * factor + offset
+        where[c] = 0
+    for i in range(size):
+        line = sums[r * size + i]
+        for j in range(size):
+            if i == 0 and j == 0:
+                continue
+            at = np.int32(i * size + j)
+            for c in range(len(best)):
+                value = line[c * size + j] * factor + offset
+                larger = value > best[c]
+                best[c] = value if larger else best[c]
+                where[c] = at if larger else where[c]
+
+
 @_jit
 def affine_relu_pool(sums: np.ndarray, factor: np.ndarray, offset: np.ndarray, size: int,
                      high: float) -> tuple[np.ndarray, np.ndarray]:
@@ -123,32 +144,26 @@ def affine_relu_pool(sums: np.ndarray, factor: np.ndarray, offset: np.ndarray, s
     place = np.empty((channels, batch, rows, columns), np.int8)
     half, zero, limit = np.float32(0.5), np.float32(0), np.float32(high)
     top = limit + half if limit > 0 else np.float32(np.inf)
+    best, where = np.empty(columns, np.float32), np.empty(columns, np.int32)
     for k in range(channels):
-        f, o = factor[k], offset[k]
         for b in range(batch):
             for r in range(rows):
-                best, where = result[k, b, r], place[k, b, r]
-                for c in range(columns):
-                    best[c] = sums[k, b, r * size, c * size] * f + o
-                    where[c] = 0
-                for at in range(1, size * size):
-                    line = sums[k, b, r * size + at // size]
-                    j = at % size
-                    for c in range(columns):
-                        value = line[c * size + j] * f + o
-                        if value > best[c]:
-                            best[c] = value
-                            where[c] = at
+                # A constant size is what lets the compiler use vector instructions.
+                if size == 2:
+                    _largest(sums[k, b], r, factor[k], offset[k], 2, best, where)
+                elif size == 1:
+                    _largest(sums[k, b], r, factor[k], offset[k], 1, best, where)
+                else:
+                    _largest(sums[k, b], r, factor[k], offset[k], size, best, where)
                 for c in range(columns):
                     value = best[c]
-                    if not (value > zero and value < top):
-                        where[c] = -1
+                    place[k, b, r, c] = where[c] if value > zero and value < top else -1
                 if limit > 0:
                     for c in range(columns):
-                        best[c] = min(max(np.floor(best[c] + half), zero), limit)
+                        result[k, b, r, c] = min(max(np.floor(best[c] + half), zero), limit)
                 else:
                     for c in range(columns):
-                        best[c] = max(best[c], zero)
+                        result[k, b, r, c] = max(best[c], zero)
     return result, place
 
 
