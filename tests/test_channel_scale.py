@@ -169,7 +169,8 @@ def test_all_adder_network_in_native_simulation(rows, columns, cache):
 
 
 def test_all_adder_network_has_no_multiplier(cache, tmp_path):
-    design = Design.of(all_adder(), "l1", 2, 2)
+    # Nine columns: two groups of them.
+    design = Design.of(all_adder(), "l1", 1, 9)
     emitted = list(emit(design, tmp_path, cache))
     lint([path for path in emitted if path.suffix == ".v"], top="nmahw_top")
     bench = Workbench(cache)
