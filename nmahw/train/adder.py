@@ -13,6 +13,7 @@ import numpy as np
 
 from .l1_kernels import l1_input_gradient, l1_sums
 from .layers import Layer, Matrix
+from .optimisers import Hook
 from .rule import Rule
 
 __all__ = ["AdderRule", "adaptive_rates", "draw_filters"]
@@ -22,7 +23,8 @@ class AdderRule(Rule):
     """L1 sums; batch norm, loss and update in ordinary float32 arithmetic."""
 
     def sums(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        return l1_sums(np.ascontiguousarray(x), w)
+        """``-sum_k |x[s, k] - w[k, n]|`` (2), in the type of `x`."""
+        return l1_sums(np.ascontiguousarray(x), np.ascontiguousarray(w, dtype=x.dtype))
 
     def weight_gradient(self, x: np.ndarray, w: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """``sum_s G[s, n] * (x[s, k] - w[k, n])`` (5), as ``x^T G - w * sum_s G``."""
@@ -34,8 +36,8 @@ class AdderRule(Rule):
         return l1_input_gradient(np.ascontiguousarray(x), w, gradient)
 
 
-def adaptive_rates(eta: float):
-    """Hook for an `Optimiser`: ``g * eta * sqrt(k) / ||g||_2`` (12, 13) for filters of adder layers.
+def adaptive_rates(eta: float) -> Hook:
+    """Hook for an `Optimiser`: ``g * eta * sqrt(k) / ||g||_2`` (12, 13) for filters of adders.
 
     k is the number of a layer's weights, so every layer's filters move by `eta` in the root mean
     square, before the global rate. Other parameters keep their gradients.
