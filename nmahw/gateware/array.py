@@ -88,7 +88,7 @@ class SystolicArray(wiring.Component):
                     # Bit by bit: Yosys stumbles over a register with bits that are constant, as
                     # an arithmetic's idle bit is where rows are always active.
                     symbol = Cat(*(delayed(m, value, 1, f"symbol{bit}_row{row}_column{column}")
-                                   for bit, value in enumerate(symbol)))
+                                   for bit, value in enumerate(Value.cast(symbol))))
                     if self.held:
                         load = delayed(m, load, 1, f"load_row{row}_column{column}")
                 element = self._create(row, column)
