@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from nmahw._census import census
+from nmahw._census import _narrow_array, census
 from nmahw._census_netlist import MemoryShape
 from nmahw._logic import Logic
+from nmahw.arith import ARITHMETICS
 from nmahw.bundled import load_model, sample_for
 from nmahw.choose import choices, resolve
 from nmahw.cli import run
@@ -20,6 +22,7 @@ from nmahw.design import Design
 from nmahw.devices import FAMILIES, device
 from nmahw.errors import UsageError
 from nmahw.estimate import estimate, fitted_arithmetics
+from nmahw.gateware.array import SystolicArray
 from nmahw.kernel import Kernel
 from nmahw.measure import operands, rtlil_behind_pins
 from nmahw.result import flow_options
@@ -96,6 +99,28 @@ class Registers(wiring.Component):
 def test_census_counts_what_synthesis_leaves():
     (part, number), = census(Registers()).items()
     assert (part.name, number, part.ff) == ("Registers", 1, 4)
+
+
+@pytest.mark.parametrize("name, hop", [("bit_serial", 2), ("distributed", 3), ("fair_square", 4),
+                                       ("dsp", 1)])
+def test_an_array_is_counted_from_narrow_ones(name, hop):
+    arithmetic = ARITHMETICS.get(name).nearest(*operands(5, 6))
+    array = SystolicArray(arithmetic, 3, 7, hop, arithmetic.holds_weights)
+    own, rest = _narrow_array(array, {})
+    found = {part: n for part, n in census(array).items() if part.name != "SharedRegisters"}
+    assert amounts(found) == amounts({own: 1, **rest})
+
+
+def amounts(parts):
+    """Of flip-flops and LUTs, and of everything that parts list."""
+    found = Counter()
+    for part, number in parts.items():
+        for name, value in vars(part).items():
+            if isinstance(value, int):
+                found[name] += number * value
+            elif isinstance(value, tuple):
+                found.update({(name, item): number * n for item, n in Counter(value).items()})
+    return found
 
 
 def stored(held_out_only=False):
