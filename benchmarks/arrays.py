@@ -75,9 +75,12 @@ def matrix() -> Iterator[Entry]:
     # The smallest ECP5 with room for 64 hard multipliers, or 64 block RAMs.
     for bits in squares:
         yield Entry("ecp5-45k", ArrayTask(*bits, 8, 8), order(*bits))
-    # All hard multipliers of the smallest one.
-    yield Entry("ecp5-25k", ArrayTask(8, 8, 4, 7), ("dsp", "dsp_pair", "booth"))
-    yield Entry("ice40-hx8k", ConstantTask(8, 8, 4, 4), order(8, 8))
+    # The more elements, the less feeding and accumulators weigh.
+    yield Entry("ecp5-45k", ArrayTask(8, 8, 16, 16), ("distributed", "l1", "ternary"))
+    # The smallest one, full: of hard multipliers, and of an array without any.
+    yield Entry("ecp5-25k", ArrayTask(8, 8, 4, 7), ("dsp",))
+    yield Entry("ecp5-25k", ArrayTask(8, 8, 30, 16), ("distributed",))
+    yield Entry("ice40-hx8k", ConstantTask(8, 8, 8, 8), ("booth", "distributed_binary"))
     for device in ("ice40-hx8k", "gw1nr-9", "ice40-up5k", "gatemate-a1"):
         for bits in squares:
             yield Entry(device, ArrayTask(*bits, 4, 4, 256), order(*bits))

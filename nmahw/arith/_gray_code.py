@@ -1,6 +1,6 @@
 """All sums of subsets of a few weights, one a cycle, each one addition from the last."""
 
-from amaranth.hdl import Array, Module, Shape, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Module, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,15 +24,16 @@ class GrayCodeSums(wiring.Component):
     weights : In
     first : In
         Entry of address 0. The weights are looked at `CODE_LATENCY_CYCLES` after the step, the
-        first entry a cycle later.
+        first entry two cycles later.
     step : In
         i, counting from 0 without a gap.
     entry : Out
         Its entry, `LATENCY_CYCLES` later.
     """
 
-    #: A register behind the step's decoder, the choice, before the adder and behind it.
-    LATENCY_CYCLES = 4
+    #: A register behind the step's decoder, both steps of the choice, before the adder and behind
+    #: it.
+    LATENCY_CYCLES = 5
     CODE_LATENCY_CYCLES = 1
 
     def __init__(self, weight_shape: Shape, count: int, entry_shape: Shape):
@@ -53,9 +54,18 @@ class GrayCodeSums(wiring.Component):
             with m.If(self.step[k]):
                 above: Value = self.step[k + 1] if k + 1 < self.count else 0
                 m.d.sync += [turn.eq(k), down.eq(above)]
-        chosen = Signal(self.weights[0].shape(), reset_less=True)
+        # Of each pair of weights one, then one of the pairs.
+        shape_of_weight = self.weights[0].shape()
+        pairs = [self.weights[k:k + 2] for k in range(0, self.count, 2)]
+        halves = [Signal(shape_of_weight, name=f"half{k}", reset_less=True)
+                  for k in range(len(pairs))]
+        m.d.sync += [half.eq(Array(pair)[turn[0]]) for half, pair in
+                     zip(halves, pairs, strict=True)]
+        turned, stage = Signal.like(turn, reset_less=True), Signal(2, reset_less=True)
+        chosen = Signal(shape_of_weight, reset_less=True)
         minus, restart = Signal(reset_less=True), Signal(reset_less=True)
-        m.d.sync += [chosen.eq(Array(self.weights)[turn]), minus.eq(down), restart.eq(begins)]
+        m.d.sync += [turned.eq(turn), stage.eq(Cat(down, begins)),
+                     chosen.eq(Array(halves)[turned[1:]]), Cat(minus, restart).eq(stage)]
         change = Signal(signed(shape.width), reset_less=True)
         carry, keep = Signal(reset_less=True), Signal(reset_less=True)
         entry = Signal(shape, reset_less=True)

@@ -5,7 +5,7 @@ whose slot is one cycle, this logic runs as fast as the array. Where slots are l
 itself has a register too, and everything happens a cycle later.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,7 +24,7 @@ class SlotTags(data.Struct):
 
 
 class Countdown:
-    """Counts turns; `last` is a register.
+    """Counts turns, round and round; `last` is the counter's sign, so nothing is compared.
 
     Parameters
     ----------
@@ -35,16 +35,21 @@ class Countdown:
 
     def __init__(self, name: str, turns: int):
         self.turns = turns
-        self.left = Signal(range(max(turns, 2)), name=f"{name}_left", init=turns - 1)
-        self.last = Signal(name=f"{name}_last", init=turns == 1)
+        self.left = Signal(range(-1, max(turns - 1, 1)), name=f"{name}_left", init=turns - 2)
+
+    @property
+    def last(self) -> Value:
+        """Whether this is the last turn."""
+        return self.left[-1]
 
     def restart(self) -> list:
         """Statements that begin the first turn."""
-        return [self.left.eq(self.turns - 1), self.last.eq(self.turns == 1)]
+        return [self.left.eq(self.turns - 2)]
 
     def advance(self) -> list:
-        """Statements that begin the next turn; what comes after the last one does not matter."""
-        return [self.left.eq(self.left - 1), self.last.eq(self.left == 1)]
+        """Statements that begin the next turn, after the last one the first."""
+        # From -1 to turns - 2, or one less: an addition either way.
+        return [self.left.eq(self.left + Mux(self.last, self.turns - 1, -1))]
 
 
 class KernelControl(wiring.Component):
@@ -98,22 +103,30 @@ class KernelControl(wiring.Component):
         visit = Signal(init=1)  # its turn begins in this slot
         stagger = Countdown("stagger", kernel.stagger_slots)
         period = Countdown("round", kernel.round_slots)
-        place = Countdown("position", kernel.positions)
+        place_last = Signal()  # the last position
         # Slots until the row that loads is back, less the one of its turn.
         away = Countdown("away", max(kernel.idle_slots - 1, 1))
         returning = Signal()
-        left, left_then = Signal(9, name="rounds_left"), Signal(9, name="rounds_left_then")
+        left = Signal(signed(9), name="rounds_left")
+        left_then = Signal(signed(9), name="rounds_left_then")
         m.d.sync += left_then.eq(left - 1)  # a round is longer than a cycle
-        last_round = Signal()
-        go, decision = self.going, Signal()
-        begin = [self.slot_strobe.eq(self.strobe), go.eq(decision)]
+        last_round = left[-1]
+        go = self.going
+        visit_next = Signal()
+        m.d.comb += visit_next.eq(period.last | (stagger.last & ~row[-1]))
+        free = running & (~visit | last_round | codes_ready)
         if kernel.phases > 1:
-            m.d.sync += begin
+            m.d.sync += [self.slot_strobe.eq(self.strobe),
+                         go.eq(self.strobe & free & self.words_valid)]
         else:
-            m.d.comb += begin
+            # A turn is longer than a slot, so `codes_ready` need not know of this slot's claim.
+            may, ending = Signal(), Signal()
+            m.d.sync += [ending.eq(left_then[-1]), may.eq(free)]
+            with m.If(go):
+                m.d.sync += may.eq(~(visit & last_round & row[-1]) & (
+                    ~visit_next | Mux(period.last, ending, last_round) | codes_ready))
+            m.d.comb += [self.slot_strobe.eq(self.strobe), go.eq(may & self.words_valid)]
         m.d.comb += [
-            decision.eq(self.strobe & running & self.words_valid
-                        & (~visit | last_round | codes_ready)),
             claim.eq(go & visit & ~last_round),
             self.idle.eq(~running & ~flushing & ~pending),
             self.active.eq(computing & ~Mux(visit, row, 0)),
@@ -123,10 +136,12 @@ class KernelControl(wiring.Component):
         ]
         self._begin_loads(m, claim, row)
 
+        with m.If(go | (self.slot_strobe & flushing)):
+            m.d.sync += [self.position.eq(self.position + 1),
+                         place_last.eq(self.position == kernel.positions - 2)]
         with m.If(go):
-            m.d.sync += [self.position.eq(self.position + 1), *place.advance()]
-            with m.If(place.last):
-                m.d.sync += [*place.restart(), clearing.eq(0), pending.eq(pending & ~clearing)]
+            with m.If(place_last):
+                m.d.sync += [clearing.eq(0), pending.eq(pending & ~clearing)]
             # Who computes.
             m.d.sync += [computing.eq(self.active | Mux(returning & away.last, self.turn, 0)),
                          *away.advance(), returning.eq(returning & ~away.last)]
@@ -138,24 +153,20 @@ class KernelControl(wiring.Component):
                 with m.If(last_round & row[-1]):
                     m.d.sync += [running.eq(0), pending.eq(1)]
             # Whose turn is next.
-            m.d.sync += [*period.advance(), *stagger.advance(), visit.eq(0)]
+            m.d.sync += [*period.advance(), *stagger.advance(), visit.eq(visit_next)]
             with m.If(period.last):
-                m.d.sync += [*period.restart(), *stagger.restart(), visit.eq(1), row.eq(1),
-                             left.eq(left_then), last_round.eq(left == 1)]
-            with m.Elif(stagger.last & ~row[-1]):
-                m.d.sync += [*stagger.restart(), visit.eq(1), row.eq(row << 1)]
-        with m.If(self.slot_strobe & flushing):
-            m.d.sync += [self.position.eq(self.position + 1), *place.advance()]
-            with m.If(place.last):
-                m.d.sync += [flushing.eq(0), pending.eq(0)]
+                m.d.sync += [*stagger.restart(), row.eq(1), left.eq(left_then)]
+            with m.Elif(visit_next):
+                m.d.sync += row.eq(row << 1)
+        with m.If(self.slot_strobe & flushing & place_last):
+            m.d.sync += [flushing.eq(0), pending.eq(0)]
         # Between slots: the next block, or the sums of the last one on their own.
         with m.If(~running & ~flushing & (self.start | pending)):
-            m.d.sync += [self.position.eq(0), *place.restart(), *period.restart(),
+            m.d.sync += [self.position.eq(0), place_last.eq(0), *period.restart(),
                          *stagger.restart(), visit.eq(1), row.eq(1), returning.eq(0)]
             with m.If(self.start):
                 m.d.comb += self.started.eq(1)
-                m.d.sync += [running.eq(1), clearing.eq(1), left.eq(self.rounds + 1),
-                             last_round.eq(0)]
+                m.d.sync += [running.eq(1), clearing.eq(1), left.eq(self.rounds)]
             with m.Else():
                 m.d.sync += flushing.eq(1)
         return m
@@ -173,11 +184,11 @@ class KernelControl(wiring.Component):
         with m.If(self.shift):
             m.d.sync += places.advance()
             with m.If(places.last):
-                m.d.sync += [*places.restart(), open_.eq(0)]
+                m.d.sync += open_.eq(0)
         with m.If(self.complete):
             m.d.sync += arrived.advance()
             with m.If(arrived.last):
-                m.d.sync += [*arrived.restart(), ready.eq(1)]
+                m.d.sync += ready.eq(1)
         with m.If(self.free):
             m.d.sync += open_.eq(1)
         with m.If(claim):
