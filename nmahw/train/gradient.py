@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ModelError, TrainingError
 from .dataset import Dataset
 from .layers import Model
-from .losses import softmax_cross_entropy, squared_hinge
+from .losses import softmax_cross_entropy, squared_error, squared_hinge
 from .methods import EpochResult, Progress, Trainer
 from .optimisers import Optimiser
 from .rule import Rule
@@ -22,7 +22,8 @@ from .rule import Rule
 __all__ = ["LOSSES", "GradientTrainer", "shift_images"]
 
 #: Loss of each image and gradient of the scores, by name: functions of (scores, y, rule).
-LOSSES = {"softmax": softmax_cross_entropy, "squared_hinge": squared_hinge}
+LOSSES = {"softmax": softmax_cross_entropy, "squared_hinge": squared_hinge,
+          "squared_error": squared_error}
 # Images scored at a time: patches of one batch stay in the cache.
 _SCORED = 64
 

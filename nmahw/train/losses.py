@@ -7,7 +7,7 @@ import numpy as np
 
 from .rule import Rule
 
-__all__ = ["softmax_cross_entropy", "squared_hinge"]
+__all__ = ["softmax_cross_entropy", "squared_error", "squared_hinge"]
 
 _EXACT = Rule()
 
@@ -37,3 +37,14 @@ def squared_hinge(scores: np.ndarray, y: np.ndarray, rule: Rule = _EXACT
     target[np.arange(len(y)), y] = 1
     short = np.maximum(1 - np.where(target > 0, scores, -scores), 0)
     return np.square(short).sum(axis=1) / 2, np.where(target > 0, -short, short)
+
+
+def squared_error(scores: np.ndarray, y: np.ndarray, rule: Rule = _EXACT
+                  ) -> tuple[np.ndarray, np.ndarray]:
+    """Sum over classes of ``(score - t)^2 / 2``; t = 1 for the class, 0 for others.
+
+    The gradient takes no product.
+    """
+    gradient = scores.copy()
+    gradient[np.arange(len(y)), y] -= 1
+    return np.square(gradient).sum(axis=1) / 2, gradient
