@@ -1,8 +1,8 @@
 """Batch norm's factor: each channel times one or two signed powers of two, by shifts.
 
-Two such terms come within 1/5 of any factor, near enough for all-adder networks to keep their
-accuracy (AdderNet, CVPR 2020, needs the factor, because its sums grow with the fan-in). Only
-left shifts: results are exact integers, and the requantise that follows divides with rounding.
+Two such terms come within a tenth of any factor. AdderNet (CVPR 2020) needs it, because its sums
+grow with the fan-in. Only left shifts: results are exact integers, and the requantise that
+follows divides with rounding.
 """
 
 from __future__ import annotations
