@@ -1,0 +1,1 @@
+"""The page of `nmahw serve`: one file, no other resources."""
