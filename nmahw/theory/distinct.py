@@ -21,7 +21,8 @@ import numpy as np
 from ..errors import ModelError, UsageError
 from ._fields import AxisBlocks, axis_blocks, merge_local, popcount, value_fields
 
-__all__ = ["Rule", "RULES", "SCOPES", "distinct_products", "distinct_values", "layer_operands"]
+__all__ = ["Rule", "RULES", "SCOPES", "distinct_products", "distinct_values", "distinct_weights",
+           "layer_operands"]
 
 #: What shares products: one two-dimensional kernel with its map (the paper's case), all kernels
 #: of an output channel, all kernels that read an input channel, or the whole layer.
@@ -212,6 +213,32 @@ def _count(met: np.ndarray, multiplicity: np.ndarray | None) -> np.ndarray:
             byte = met.view(np.uint8)[:, :, bit // 8]
             result += np.where(byte >> (7 - bit % 8) & 1, multiplicity[bit], 0)
     return result
+
+
+def distinct_weights(weights: np.ndarray, rule: Rule = RULES[0], scope: str = "layer"
+                     ) -> np.ndarray:
+    """Number of different weights that count, in each scope.
+
+    Times the number of values that activations can have, it is the most products that any input
+    needs.
+
+    Parameters
+    ----------
+    weights : real array (out_channels, channels, height, width) or (out_features, features)
+    rule, scope
+        As in `distinct_products`.
+
+    Returns
+    -------
+    int64 array
+        Shaped as the result of `distinct_products`, without the batch axis.
+    """
+    weights = np.asarray(weights)
+    weights = weights[:, :, None, None] if weights.ndim == 2 else weights
+    owner, shape = _owners(weights.shape, scope)
+    taps = _taps(weights, owner, rule)
+    owners = taps[2] if taps is not None else np.zeros(0, dtype=np.int64)
+    return np.bincount(owners, minlength=int(np.prod(shape))).reshape(shape)
 
 
 def _owners(shape: tuple[int, ...], scope: str) -> tuple[np.ndarray, tuple[int, ...]]:
