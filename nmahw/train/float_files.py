@@ -40,8 +40,8 @@ def save_stages(path: str | os.PathLike, stages: Sequence[FloatStage], form: Ten
     write_atomically(path, buffer.getvalue())
 
 
-def read_stages(path: str | os.PathLike, geometries: Sequence[Geometry]
-                ) -> tuple[list[FloatStage], float]:
+def read_stages(path: str | os.PathLike, geometries: Sequence[Geometry],
+                shape: tuple[int, ...]) -> tuple[list[FloatStage], float]:
     """Float stages with the weights of a model file, and the real value of one input code.
 
     Parameters
@@ -50,13 +50,16 @@ def read_stages(path: str | os.PathLike, geometries: Sequence[Geometry]
         Any float model a front end reads.
     geometries : sequence of Geometry
         What the model must be; batch norm must be folded, as front ends do.
+    shape : tuple of int
+        Of one input, for files that do not tell it.
 
     Raises
     ------
     ModelError, UsageError, EnvironmentProblem
         The file cannot be read, or holds another topology; the message names the layer.
     """
-    network = read_float_model(path)
+    # A dense layer's weights tell its own.
+    network = read_float_model(path, input_shape=shape if geometries[0].size else None)
     _, parts = split_stages(network)
     if len(parts) != len(geometries):
         raise ModelError(f"{path} must have {len(geometries)} layers with weights, as the "

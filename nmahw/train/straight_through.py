@@ -136,7 +136,8 @@ class StraightThroughTrainer(Trainer):
         self.float_stages: list[FloatStage] | None
         if method.start:
             plans = [replace(plan, normalised=False) for plan in plans]
-            self.float_stages, self.base = read_stages(method.start, plans)
+            self.float_stages, self.base = read_stages(method.start, plans,
+                                                        self.input_format.shape)
         else:
             rng = np.random.default_rng(seed)
             self.float_stages = [FloatStage(plan, rng) for plan in plans]
