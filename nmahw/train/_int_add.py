@@ -83,7 +83,7 @@ def _square_root(x, constant):
 @_elementwise
 def _power_of_two(y):
     # The fixed-point number with 23 fraction bits is the logarithm that a pattern nearly is.
-    if y < np.float32(-126):
+    if not y >= np.float32(-126):
         return np.int32(0)
     return np.int32(_ONE + np.int32(y * np.float32(1 << 23)))
 
@@ -204,7 +204,7 @@ def multiply_sum(a: np.ndarray, b: np.ndarray, constant: int = 0) -> np.ndarray:
 
 def _broadcast(function: np.ufunc, x: np.ndarray, w: np.ndarray, constant: int) -> np.ndarray:
     x, w, constant = _patterns(x), _patterns(w), np.int32(constant)
-    if x.ndim == 2 and w.ndim == 1 and len(x) % _ROWS == 0:
+    if x.ndim == 2 and w.shape == x.shape[1:] and len(x) % _ROWS == 0:
         # Many short rows with one: as fewer long ones, for the sake of speed.
         return _float(function(x.reshape(-1, _ROWS * len(w)), np.tile(w, _ROWS), constant)
                       ).reshape(x.shape)
@@ -244,9 +244,11 @@ def exponential(y: np.ndarray) -> np.ndarray:
     """Elementwise ``2^y`` for ``y <= 0``: y with 23 fraction bits, added to 1's pattern.
 
     N. N. Schraudolph, "A Fast, Compact Approximation of the Exponential Function", 1999, without
-    its constant. The relative error is 0..+6.2 %; below 2^-126 the result is 0.
+    its constant. The relative error is 0..+6.2 %; below 2^-126 the result is 0, and for NaN.
     """
-    return _float(_power_of_two(np.ascontiguousarray(y, dtype=np.float32)))
+    # Vector code converts elements too whose result is then not used.
+    with np.errstate(invalid="ignore"):
+        return _float(_power_of_two(np.ascontiguousarray(y, dtype=np.float32)))
 
 
 def round_bf16(x: np.ndarray) -> np.ndarray:

@@ -121,7 +121,7 @@ class GradientTrainer(Trainer):
             A loss is not finite; nothing was changed but running means.
         """
         images = self.real(codes)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             scores = self.model.forward(images, True)
             losses, gradient = self.loss(scores, y, self.rule)
             loss = float(losses.sum(dtype=np.float64))
@@ -133,7 +133,7 @@ class GradientTrainer(Trainer):
         return loss, int((scores.argmax(axis=1) == y).sum())
 
     def scores(self, x: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return np.concatenate([self.model.forward(self.real(x[i:i + _SCORED]), False)
                                    for i in range(0, len(x), _SCORED)])
 
