@@ -1,11 +1,13 @@
 """Quantised networks and image samples that ship with the package.
 
 Every ``NAME.npz`` in `nmahw.data` that does not end in ``-sample`` is a network; its metadata
-entry ``sample`` names the sample that belongs to it.
+entry ``sample`` names the sample that belongs to it. What the metadata tell of where a network
+comes from is its `Card`.
 """
 
 import difflib
 import os
+from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -14,9 +16,11 @@ from .datasets import Images, load_images
 from .errors import UsageError
 from .network import Network
 
-__all__ = ["models", "samples", "load_model", "load_sample", "sample_for"]
+__all__ = ["SAMPLE_SUFFIX", "Card", "card_of", "models", "samples", "load_model", "load_sample",
+           "sample_for"]
 
-_SAMPLE = "-sample"
+#: How names of samples end.
+SAMPLE_SUFFIX = "-sample"
 
 
 def _names() -> list[str]:
@@ -24,14 +28,65 @@ def _names() -> list[str]:
     return sorted(file.name.removesuffix(".npz") for file in files if file.name.endswith(".npz"))
 
 
+@dataclass(frozen=True)
+class Card:
+    """Where a network comes from, as its metadata tell; "" for what they do not.
+
+    Attributes
+    ----------
+    title : str
+    method : str
+        Training method, or "quantised after training".
+    bits : str
+        Widths of weights and activations, for example ``W4A4``.
+    accuracy : str
+        In percent, on `test_images` images.
+    test_images : str
+    seed : str
+    command : str
+        Makes the network again.
+    """
+
+    title: str
+    method: str
+    bits: str
+    accuracy: str
+    test_images: str
+    seed: str
+    command: str
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and values for a table, empty ones left out."""
+        tested = f"{self.accuracy} of {self.test_images} test images"
+        named = [("title", self.title), ("method", self.method), ("bits", self.bits),
+                 ("accuracy", tested if self.accuracy else ""), ("seed", self.seed),
+                 ("command", self.command)]
+        return [(name, value) for name, value in named if value]
+
+
+def card_of(network: Network) -> Card:
+    """The card of a network, bundled or not."""
+    known = network.metadata
+    weights, activations = known.get("weight_bits", ""), known.get("activation_bits", "")
+    try:
+        accuracy = f"{100 * float(known['accuracy']):.2f} %"
+    except (KeyError, ValueError):
+        accuracy = ""
+    method = known.get("method") or ("quantised after training" if "calibration" in known else "")
+    return Card(network.title, method, f"W{weights}A{activations}" if weights and activations
+                else "", accuracy, known.get("test_images", ""), known.get("seed", ""),
+                known.get("command", ""))
+
+
 def models() -> list[str]:
     """Names of the bundled networks, sorted."""
-    return [name for name in _names() if not name.endswith(_SAMPLE)]
+    return [name for name in _names() if not name.endswith(SAMPLE_SUFFIX)]
 
 
 def samples() -> list[str]:
     """Names of the bundled image samples, sorted."""
-    return [name for name in _names() if name.endswith(_SAMPLE)]
+    return [name for name in _names() if name.endswith(SAMPLE_SUFFIX)]
 
 
 def load_model(name_or_path: str | os.PathLike) -> Network:

@@ -1,6 +1,7 @@
 """Quantisation: the form of the result, its accuracy, its determinism, and bad input."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -283,7 +284,10 @@ def test_bundled_networks_on_their_samples(name):
     accuracy = float(network.metadata["accuracy"])
     spread = 2 * np.sqrt(accuracy * (1 - accuracy) / len(sample))
     assert sample.accuracy(network.classify(sample.x)) >= accuracy - spread
-    weight_bits, activation_bits = (int(part) for part in name.split("-w")[1].split("a"))
+    widths = re.fullmatch(r".*-w(\d+)a(\d+)", name)
+    if widths is None:
+        return
+    weight_bits, activation_bits = map(int, widths.groups())
     assert network.metadata["weight_bits"] == str(weight_bits)
     for index, layer in enumerate(network.layers):
         if layer.is_matrix:

@@ -3,6 +3,9 @@
 import platform
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from .. import __version__
 from ._terminal import show_table, tell
@@ -12,11 +15,36 @@ EXAMPLE = "nmahw info"
 _PACKAGES = ("amaranth", "numpy", "typer", "rich", "onnx", "matplotlib")
 
 
-def command():
+def command(
+        model: Annotated[str | None, typer.Argument(
+            metavar="[MODEL]", show_default=False,
+            help="A bundled network or a network file: show its card and layers instead.")] = None):
     """Show what there is: versions, tools, devices, arithmetics, bundled networks, the cache."""
+    if model is None:
+        _everything()
+    else:
+        _one(model)
+
+
+def _one(model: str) -> None:
+    from ..bundled import card_of, load_model
+    network = load_model(model)
+    card = card_of(network)
+    show_table(model, ("card", ""), card.rows, left=(0, 1))
+    told = {"method", "seed", "command", "accuracy", "test_images", "weight_bits",
+            "activation_bits"}
+    if others := [(k, v) for k, v in sorted(network.metadata.items()) if k not in told]:
+        show_table("More metadata", ("entry", "value"), others, left=(0, 1))
+    show_table("Layers", ("layer", "what", "result", "MAC"),
+               [(index, str(layer), str(network.formats[index + 1]),
+                 layer.macs(network.formats[index]) or "")
+                for index, layer in enumerate(network.layers)], left=(1, 2))
+
+
+def _everything() -> None:
     from ..arith import ARITHMETICS
     from ..boards import BOARDS
-    from ..bundled import load_model, models
+    from ..bundled import card_of, load_model, models
     from ..cache import default_folder
     from ..devices import RESOURCES, devices
     from ..frontends import FRONTENDS
@@ -45,11 +73,13 @@ def command():
     tell("Front ends: " + ", ".join(f"{front_end.name} ({' '.join(front_end.suffixes)})"
                                     for front_end in FRONTENDS))
     networks = {name: load_model(name) for name in models()}
-    show_table("Bundled networks", ("model", "title", "input", "MAC", "test accuracy", "sample"),
-               [(name, network.title, "x".join(map(str, network.input_format.shape)),
-                 network.macs, network.metadata.get("accuracy", ""),
-                 network.metadata.get("sample", "")) for name, network in networks.items()],
-               left=(0, 1, 2, 5))
+    cards = {name: card_of(network) for name, network in networks.items()}
+    show_table("Bundled networks ('nmahw info NAME' shows more)",
+               ("model", "method", "bits", "input", "MAC", "test accuracy", "seed"),
+               [(name, cards[name].method, cards[name].bits,
+                 "x".join(map(str, network.input_format.shape)), network.macs,
+                 cards[name].accuracy, cards[name].seed) for name, network in networks.items()],
+               left=(0, 1, 2, 3))
     folder = default_folder()
     tell(f"Cache of finished builds: {folder} ({_megabytes(folder):,.1f} MB)")
 

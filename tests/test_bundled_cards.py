@@ -1,0 +1,48 @@
+"""Every bundled network has a card, and the data folder's README shows it."""
+
+import re
+from importlib import resources
+
+import pytest
+
+from nmahw.bundled import card_of, load_model, models
+from nmahw.cli import run
+from nmahw.layers.relu import ReLU
+from nmahw.network import Network
+from nmahw.tensor import TensorFormat
+
+README = resources.files("nmahw.data").joinpath("README.md").read_text()
+
+
+@pytest.mark.parametrize("name", models())
+def test_card_is_whole_and_in_the_readme(name):
+    card = card_of(load_model(name))
+    assert re.fullmatch(r"W\d+A\d+", card.bits)
+    assert re.fullmatch(r"\d+\.\d\d %", card.accuracy) and int(card.test_images) >= 450
+    assert card.method and card.command
+    assert "/" not in card.command.replace("benchmarks/bundle_models.py", "")
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:] == [card.title, card.method, card.bits,
+                         f"{card.accuracy} of {card.test_images}", card.seed]
+    assert card.command.replace(" && ", "\n") in README
+
+
+def test_readme_names_no_other_network():
+    assert set(re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)) == set(models())
+
+
+def test_a_network_without_metadata_has_an_empty_card():
+    card = card_of(Network(TensorFormat((3,), -1, 1), (ReLU(),), "plain", {"accuracy": "high"}))
+    assert card.rows == [("title", "plain")]
+
+
+def test_info_shows_the_card(capsys):
+    assert run(["info", "lenet5-w8a8"]) == 0
+    out = capsys.readouterr().out
+    assert "W8A8" in out and "10000 test images" in out and "240,000" in out
+
+
+def test_info_of_an_unknown_network(capsys):
+    assert run(["info", "lenet5-w9"]) == 2
+    assert "did you mean" in capsys.readouterr().err
