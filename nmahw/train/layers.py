@@ -322,7 +322,7 @@ class Model:
 
 
 def build(topology: Topology, shape: tuple[int, ...], rule: Rule, rng: np.random.Generator,
-          rules: Mapping[int, Rule] | None = None) -> Model:
+          rules: Mapping[int, Rule] | None = None, matrix: type[Matrix] = Matrix) -> Model:
     """The layers of `topology` for inputs of `shape`, with new weights.
 
     Parameters
@@ -334,6 +334,8 @@ def build(topology: Topology, shape: tuple[int, ...], rule: Rule, rng: np.random
     rng : numpy.random.Generator
     rules : mapping of int to Rule, optional
         Another rule for the matrix layer of that number, counted from 0 (the first, the last).
+    matrix : type
+        What conv and dense layers are made as, outside of residual ones.
 
     Raises
     ------
@@ -352,11 +354,11 @@ def build(topology: Topology, shape: tuple[int, ...], rule: Rule, rng: np.random
         bias = not isinstance(follower, plan.BatchNorm)
         match item:
             case plan.Conv():
-                layers.append(Matrix(own, inputs, item.channels, rng, item.size, item.stride,
+                layers.append(matrix(own, inputs, item.channels, rng, item.size, item.stride,
                                      item.padding, bias, label))
                 matrices += 1
             case plan.Dense():
-                layers.append(Matrix(own, inputs, item.features, rng, bias=bias, label=label))
+                layers.append(matrix(own, inputs, item.features, rng, bias=bias, label=label))
                 matrices += 1
             case plan.BatchNorm():
                 layers.append(BatchNorm(rule, inputs, label))

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import ModelError, UsageError
 from ...network import Network
-from ..adder import AdderRule, adaptive_rates, draw_filters
+from ..adder import AdderMatrix, AdderRule, adaptive_rates, draw_filters
 from ..adder_export import (
     check_chain,
     input_shift,
@@ -115,7 +115,7 @@ class AdderNet(Method):
             rules[0] = normal
         if self.last == "normal":
             rules[count - 1] = normal
-        model = build(topology, dataset.input_format.shape, adder, rng, rules)
+        model = build(topology, dataset.input_format.shape, adder, rng, rules, AdderMatrix)
         for part in model.parts():
             if isinstance(part, Matrix) and isinstance(part.rule, AdderRule):
                 draw_filters(part, rng, self.deviation)
