@@ -116,8 +116,8 @@ Commands that make them again (the trained ones go on with
 | file | what it is |
 | --- | --- |
 | `mnist-sample.npz` | the first 256 images of the MNIST test set (`x`, `y`; uint8) |
-| `digits-sample.npz` | all 1,797 images of the optical digits (`x`, `y`: the 450 of the test split; \
-`x_train`, `y_train`: the other 1,347; codes 0..16) |
+| `digits-sample.npz` | all 1,797 images of the optical digits, codes 0..16 (`x`, `y`: the \
+450 of the test split; `x_train`, `y_train`: the other 1,347) |
 | `estimates.json` | what the cost model of `nmahw estimate` was fitted to |
 
 Networks are files of `nmahw.network.Network`. Validation images chose the epoch of every trained
