@@ -236,9 +236,18 @@ def test_hardware_equals_the_network(name):
     assert run.outputs == network.predict(data.x_test[:2]).tolist()
 
 
+@pytest.mark.parametrize("terms", [0, 1, 2])
+def test_terms_of_factors(terms):
+    _, trainer, _ = trained(METHODS.get("ternary")(warm_up=1, batch=32, terms=terms), 2)
+    digits = max(len(signed_digits(factor)) for stage in trainer.stages
+                 for factor in stage.factors.tolist())
+    assert digits == max(terms, 1)
+    assert (terms == 0) == all((stage.factors == 1).all() for stage in trainer.stages)
+
+
 @pytest.mark.parametrize("name, ended", [("ternary", 2), ("ternary", 4), ("quantised", 3)])
 def test_resumes_bit_for_bit(name, ended):
-    method = METHODS.get(name)(warm_up=3, batch=16, move=1)
+    method = METHODS.get(name)(warm_up=3, batch=16, shift=1)
     data, whole, results = trained(method, 5)
     _, first, _ = trained(method, 5)
     again = method.trainer(Topology.of(TINY), data, 5, 1)
@@ -315,7 +324,7 @@ def test_sums_beyond_float32_are_scored_by_the_network():
 
 
 def test_images_move():
-    method = METHODS.get("ternary")(move=2)
+    method = METHODS.get("ternary")(shift=2)
     trainer = method.trainer(Topology.of(TINY), spots(), 20, 0)
     images = spots().x_train[:50]
     moved = trainer._moved(images, np.random.default_rng(0))
@@ -336,8 +345,9 @@ def test_widths_that_cannot_be_had(name, bits, message):
         METHODS.get(name).with_bits(bits)
 
 
-@pytest.mark.parametrize("field, value", [("batch", 0), ("move", 9), ("warm_up", -1), ("rate", 0),
-                                          ("float_rate", float("nan"))])
+@pytest.mark.parametrize("field, value", [
+    ("batch", 0), ("shift", 9), ("terms", 3), ("warm_up", -1), ("rate", 0),
+    ("float_rate", float("nan"))])
 def test_fields_out_of_range(field, value):
     with pytest.raises(UsageError, match=f"{field} must be"):
         replace(METHODS.get("ternary")(), **{field: value})

@@ -61,7 +61,7 @@ class StraightThrough(Method):
         "help": "Adam's rate in the warm-up, falling to 0 by a cosine"})
     rate: float = field(default=0.01, metadata={
         "help": "Adam's rate behind it, in steps of the integer weights; falls likewise"})
-    move: int = field(default=0, metadata={
+    shift: int = field(default=0, metadata={
         "help": "augmentation: images move by up to so many pixels each way, 0..8"})
 
     #: Whether a width of weights is part of ``--bits``.
@@ -75,14 +75,14 @@ class StraightThrough(Method):
 
     def __post_init__(self):
         for name, low, high in (("activation_bits", 1, 8), ("warm_up", 0, 100_000),
-                                ("batch", 1, 4096), ("move", 0, 8)):
+                                ("batch", 1, 4096), ("shift", 0, 8)):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"{name} must be an integer of {low}..{high}, not {value}")
         for name in ("float_rate", "rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} must be a positive number, not {getattr(self, name)}")
-        _ = self.allowed
+        _ = self.allowed, self.choose_steps
 
     @property
     @abstractmethod
@@ -200,7 +200,7 @@ class StraightThroughTrainer(Trainer):
         return cosine(index - self.warm_up + within, self.epochs - self.warm_up, self.method.rate)
 
     def _moved(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        reach = self.method.move
+        reach = self.method.shift
         if not reach or images.ndim != 4:
             return images
         down, right = rng.integers(-reach, reach + 1, (2, len(images)))

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numba
 import numpy as np
 
-__all__ = ["WeightSet", "power_of_two_steps", "two_term_steps"]
+from ..errors import UsageError
+
+__all__ = ["WeightSet", "one_term_steps", "power_of_two_steps", "step_chooser", "two_term_steps"]
 
 #: Steps with two terms: these times a power of two, over 8. All are one or two signed powers of
 #: two, and no two neighbours are more than 1/5 apart.
-_MANTISSAS = (8, 9, 10, 12, 14, 15)
+_TWO_TERMS = (8, 9, 10, 12, 14, 15)
+_ONE_TERM = (8,)
 #: How far below a layer's largest step the others may lie, as a power of two.
 _SPREAD = 3
 
@@ -90,6 +94,11 @@ def power_of_two_steps(weights: np.ndarray, allowed: WeightSet) -> tuple[np.ndar
     return np.ones(len(weights), np.int64), exponent
 
 
+def one_term_steps(weights: np.ndarray, allowed: WeightSet) -> tuple[np.ndarray, int]:
+    """A power of two for each row of `weights` (N, K), of least error; see `two_term_steps`."""
+    return _row_steps(weights, allowed, _ONE_TERM)
+
+
 def two_term_steps(weights: np.ndarray, allowed: WeightSet) -> tuple[np.ndarray, int]:
     """A step for each row of `weights` (N, K): one or two signed powers of two, of least error.
 
@@ -100,8 +109,13 @@ def two_term_steps(weights: np.ndarray, allowed: WeightSet) -> tuple[np.ndarray,
         signed powers of two.
     exponent : int
     """
+    return _row_steps(weights, allowed, _TWO_TERMS)
+
+
+def _row_steps(weights: np.ndarray, allowed: WeightSet, mantissas: tuple[int, ...]
+               ) -> tuple[np.ndarray, int]:
     candidates = [(mantissa, exponent) for exponent in allowed.exponents(weights)
-                  for mantissa in _MANTISSAS]
+                  for mantissa in mantissas]
     errors = np.array([allowed.errors(weights, mantissa / 8 * 2.0**exponent)
                        for mantissa, exponent in candidates])
     chosen = [candidates[at] for at in errors.argmin(axis=0)]
@@ -113,3 +127,17 @@ def two_term_steps(weights: np.ndarray, allowed: WeightSet) -> tuple[np.ndarray,
     common = int(np.gcd.reduce(factors))
     shift = (common & -common).bit_length() - 1
     return factors >> shift, exponent - 3 + shift
+
+
+def step_chooser(terms: int) -> Callable[[np.ndarray, WeightSet], tuple[np.ndarray, int]]:
+    """What chooses steps of so many terms a channel; 0: one power of two for all channels.
+
+    Raises
+    ------
+    UsageError
+        Another number than 0, 1, 2.
+    """
+    choosers = (power_of_two_steps, one_term_steps, two_term_steps)
+    if not 0 <= terms < len(choosers):
+        raise UsageError(f"terms must be an integer of 0..2, not {terms}")
+    return choosers[terms]

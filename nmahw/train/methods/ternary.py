@@ -1,11 +1,11 @@
 """Weights -1, 0 and 1 by straight-through estimation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ..fixed_point import StepChooser
 from ..straight_through import StraightThrough
-from ..weight_sets import WeightSet, two_term_steps
+from ..weight_sets import WeightSet, step_chooser
 
 __all__ = ["Ternary"]
 
@@ -22,10 +22,13 @@ class Ternary(StraightThrough):
     summary: ClassVar[str] = "weights -1, 0, 1 and a two-shift factor a channel, straight through"
     fixed_weight_bits: ClassVar[int] = 2
 
+    terms: int = field(default=2, metadata={
+        "help": "signed powers of two in the factor of a channel, 1 or 2; 0: one a layer"})
+
     @property
     def allowed(self) -> WeightSet:
         return WeightSet((-1, 0, 1))
 
     @property
     def choose_steps(self) -> StepChooser:
-        return two_term_steps
+        return step_chooser(self.terms)
