@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from nmahw import bundled
 from nmahw.errors import ModelError, UsageError
 from nmahw.theory import _fields, distinct
-from nmahw.theory.distinct import RULES, SCOPES, Rule, distinct_products, distinct_values
+from nmahw.theory.distinct import SCOPES, distinct_products, distinct_values
+from nmahw.theory.rules import RULES, Rule
 
 
 def odd_part(n):

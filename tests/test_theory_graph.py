@@ -14,11 +14,12 @@ from nmahw.layers.flatten import Flatten
 from nmahw.network import Network
 from nmahw.tensor import TensorFormat
 from nmahw.theory.backward import error_to_inputs, fully_connected_backward, kernel_gradient
+from nmahw.theory.builder import Builder
 from nmahw.theory.distinct import distinct_products
 from nmahw.theory.forward import convolutional, fully_connected, network_feeds, network_graph
 from nmahw.theory.functions import IDENTITY, RELU, SIGMOID
 from nmahw.theory.gates import ExactGate, GateFunctions, SmoothGate
-from nmahw.theory.graph import Builder, Kind
+from nmahw.theory.graph import Kind
 from nmahw.theory.terms import conv_terms, dense_terms
 
 SIZES = st.lists(st.integers(1, 5), min_size=2, max_size=5)

@@ -12,8 +12,9 @@ from nmahw.cli import run
 from nmahw.layers.dense import Dense
 from nmahw.network import Network
 from nmahw.tensor import TensorFormat
-from nmahw.theory.distinct import RULES, SCOPES, distinct_products
+from nmahw.theory.distinct import SCOPES, distinct_products
 from nmahw.theory.per_layer import count_layers
+from nmahw.theory.rules import RULES
 from nmahw.theory.sharing import signed_digits
 
 RUNNABLE = [name for name, network in NETWORKS.items()

@@ -86,7 +86,7 @@ def _number(value: float | None) -> object:
 
 
 def _show(layers: list["LayerCount"]) -> None:
-    from ..theory.distinct import RULES
+    from ..theory.rules import RULES
     products = [layer for layer in layers if layer.distinct is not None]
     show_table("Products of every layer", ("layer", "weights", "MAC", "with real pixels",
                                            "without zeros", "NMA neurons"),

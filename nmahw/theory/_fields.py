@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["AxisBlocks", "axis_blocks", "merge_local", "popcount", "value_fields"]
+__all__ = ["AxisBlocks", "axis_blocks", "merge_local", "pixel_fields", "popcount",
+           "value_fields"]
 
 # Bytes of the largest intermediate array.
 _LARGEST = 1 << 26
@@ -111,6 +112,22 @@ def _cells(channels: int, rows: AxisBlocks, columns: AxisBlocks) -> np.ndarray:
     """Number of the block of each pixel (channels, height, width)."""
     return ((np.arange(channels)[:, None, None] * len(rows.sizes) + rows.block[:, None])
             * len(columns.sizes) + columns.block)
+
+
+def pixel_fields(channels: int, rows: AxisBlocks, columns: AxisBlocks
+                 ) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks in the field of every tap, and how many pixels each block has.
+
+    Returns
+    -------
+    uint64 array (channels, kernel height, kernel width, words)
+        A bit for every block.
+    int64 array (blocks,)
+    """
+    cell = _cells(channels, rows, columns)
+    cells = channels * len(rows.sizes) * len(columns.sizes)
+    parts = [fields[0] for _, fields in value_fields(cell[None], cells, rows, columns)]
+    return np.concatenate(parts, axis=-1), np.bincount(cell.reshape(-1), minlength=cells)
 
 
 def merge_local(codes: np.ndarray, count: int, rows: AxisBlocks, columns: AxisBlocks

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from ..errors import ModelError
+from .builder import Builder, indexed
 from .functions import SIGMOID, Activation
-from .graph import Builder, Graph, Kind
+from .graph import Graph, Kind
 from .terms import Terms, dense_terms
 
 __all__ = ["error_to_inputs", "fully_connected_backward", "kernel_gradient"]
@@ -46,25 +45,34 @@ def fully_connected_backward(sizes: Sequence[int], activation: Activation = SIGM
                          f"neuron, not {tuple(sizes)}")
     b = Builder("backward, " + "-".join(map(str, sizes)))
     last = len(sizes)
-    outputs = b.give(1, Kind.INPUT, f"X{last}", sizes[-1])
-    error = b.put(2, Kind.SUM, "e", sizes[-1], sources=outputs, bias="T", bias_negative=True)
+    outputs = b.give(1, Kind.INPUT, f"X{last}", sizes[-1], label=indexed(f"X{last}", sizes[-1:]))
+    error = b.put(2, Kind.SUM, "e", sizes[-1], sources=outputs, bias="T", bias_negative=True,
+                  label=indexed("e", sizes[-1:]))
     slope = b.put(2, Kind.ACTIVATION, f"D{last - 1}", sizes[-1], sources=outputs,
-                  function=activation.slope_of_output)
-    delta = b.multiply(2, slope, error, f"d{last - 1}")
+                  function=activation.slope_of_output,
+                  label=indexed(f"D{last - 1}", sizes[-1:]))
+    delta = b.multiply(2, slope, error, f"d{last - 1}", indexed(f"d{last - 1}", sizes[-1:]))
     layer = 4
     for index in range(last - 1, 0, -1):
         terms = dense_terms(sizes[index - 1], sizes[index])
         if gradients:
-            x = b.give(layer, Kind.INPUT, f"X{index} again", sizes[index - 1], feed=f"X{index}")
-            b.multiply(layer, x[terms.inputs], delta[terms.outputs], f"dW{index}")
+            x = b.give(layer, Kind.INPUT, f"X{index} again", sizes[index - 1], feed=f"X{index}",
+                       label=indexed(f"X{index}", (sizes[index - 1],)))
+            b.multiply(layer, x[terms.inputs], delta[terms.outputs], f"dW{index}",
+                       indexed(f"dW{index}", terms.weight_shape))
         if index == 1:
             break
-        weights = b.give(layer, Kind.WEIGHT, f"W{index}", len(terms))
-        products = b.multiply(layer, weights[terms.weights], delta[terms.outputs], f"W{index} d")
-        sums = b.add(layer + 3, products, terms.inputs, sizes[index - 1], f"sum{index}")
-        slope = b.give(layer + 3, Kind.INPUT, f"D{index - 1}", sizes[index - 1],
-                       feed=f"X{index}", function=activation.slope_of_output)
-        delta = b.multiply(layer + 3, slope, sums, f"d{index - 1}")
+        weights = b.give(layer, Kind.WEIGHT, f"W{index}", len(terms),
+                         label=indexed(f"W{index}", terms.weight_shape))
+        products = b.multiply(layer, weights[terms.weights], delta[terms.outputs], f"W{index} d",
+                              lambda place: "W·d")
+        before = (sizes[index - 1],)
+        sums = b.add(layer + 3, products, terms.inputs, *before, f"sum{index}",
+                     label=indexed("sum", before))
+        slope = b.give(layer + 3, Kind.INPUT, f"D{index - 1}", *before, feed=f"X{index}",
+                       function=activation.slope_of_output, label=indexed(f"D{index - 1}", before))
+        delta = b.multiply(layer + 3, slope, sums, f"d{index - 1}",
+                           indexed(f"d{index - 1}", before))
         layer += 5
     return b.build()
 
@@ -86,17 +94,21 @@ def kernel_gradient(terms: Terms, activation: Activation = SIGMOID, hidden: bool
     """
     outputs, inputs, weights = terms.sizes
     b = Builder("gradient of a kernel")
+    results = terms.output_shape
     if hidden:
-        b.give(1, Kind.INPUT, "dX'", outputs)
-        error = b.put(2, Kind.ACTIVATION, "dX' again", outputs, sources=np.arange(outputs))
+        given = b.give(1, Kind.INPUT, "dX'", outputs, label=indexed("dE/dX'", results))
+        error = b.put(2, Kind.ACTIVATION, "dX' again", outputs, sources=given,
+                      label=indexed("dE/dX'", results))
     else:
-        given = b.give(1, Kind.INPUT, "X'", outputs)
-        error = b.put(2, Kind.SUM, "dX'", outputs, sources=given, bias="T", bias_negative=True)
-    slope = b.give(2, Kind.INPUT, "s'(Y)", outputs, feed="Y", function=activation.slope_of_sum)
-    g = b.multiply(2, error, slope, "G")
-    x = b.give(4, Kind.INPUT, "X", inputs)
-    products = b.multiply(4, g[terms.outputs], x[terms.inputs], "G X")
-    b.add(7, products, terms.weights, weights, "dW")
+        given = b.give(1, Kind.INPUT, "X'", outputs, label=indexed("X'", results))
+        error = b.put(2, Kind.SUM, "dX'", outputs, sources=given, bias="T", bias_negative=True,
+                      label=indexed("dE/dX'", results))
+    slope = b.give(2, Kind.INPUT, "s'(Y)", outputs, feed="Y", function=activation.slope_of_sum,
+                   label=indexed("s'(Y)", results))
+    g = b.multiply(2, error, slope, "G", indexed("G", results))
+    x = b.give(4, Kind.INPUT, "X", inputs, label=indexed("X", terms.input_shape))
+    products = b.multiply(4, g[terms.outputs], x[terms.inputs], "G X", lambda place: "G·X")
+    b.add(7, products, terms.weights, weights, "dW", label=indexed("dE/dk", terms.weight_shape))
     return b.build()
 
 

@@ -2,7 +2,7 @@
 
 The NMA paper calls two multiplications the same when they multiply the same pixel value with the
 same weight value (section 5). A *rule* says what else counts as the same or as no multiplication
-at all (`Rule`); a *scope* says what may share a product (`SCOPES`).
+at all (`nmahw.theory.rules`); a *scope* says what may share a product (`SCOPES`).
 
 A weight value w meets the values in the union of the fields of its taps, so
 
@@ -14,15 +14,15 @@ and its open question is answered (`docs/theory.md`). Fields are bit sets over v
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import ModelError, UsageError
-from ._fields import AxisBlocks, axis_blocks, merge_local, popcount, value_fields
+from ._fields import AxisBlocks, axis_blocks, merge_local, pixel_fields, popcount, value_fields
+from .rules import RULES, Rule
 
-__all__ = ["Rule", "RULES", "SCOPES", "distinct_products", "distinct_values", "distinct_weights",
-           "layer_operands"]
+__all__ = ["SCOPES", "distinct_products", "distinct_values", "distinct_weights",
+           "layer_operands", "pixels_met"]
 
 #: What shares products: one two-dimensional kernel with its map (the paper's case), all kernels
 #: of an output channel, all kernels that read an input channel, or the whole layer.
@@ -32,73 +32,6 @@ SCOPES = ("kernel", "filter", "channel", "layer")
 _LARGEST = 1 << 26
 # Values from which on it pays to look for those that meet the same taps.
 _MANY = 1 << 14
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What makes a multiplication one of its own.
-
-    Parameters
-    ----------
-    signs : bool
-        Whether products that differ in sign only are different.
-    zeros : bool
-        Whether products with an operand 0 count.
-    ones : bool
-        Whether products with an operand of magnitude 1 count.
-    shifts : bool
-        Whether products of operands that differ by powers of two only are different. If not,
-        both operands are replaced by their odd parts; integers only.
-    """
-
-    signs: bool = True
-    zeros: bool = True
-    ones: bool = True
-    shifts: bool = True
-
-    def __str__(self) -> str:
-        without = [name for name in ("signs", "zeros", "ones", "shifts")
-                   if not getattr(self, name)]
-        return f"without {', '.join(without)}" if without else "all"
-
-    def operands(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What stands for each operand, and whether products with it count.
-
-        Parameters
-        ----------
-        values : real array
-
-        Returns
-        -------
-        array of the same shape, bool array of the same shape
-
-        Raises
-        ------
-        ModelError
-            The rule is about shifts and `values` are no integers.
-        """
-        values = np.asarray(values)
-        if values.dtype.kind == "u":
-            values = values.astype(np.int64)
-        if not self.signs:
-            values = np.abs(values)
-        if not self.shifts:
-            if values.dtype.kind not in "iu":
-                raise ModelError(f"operands must be integers where shifts are free, not "
-                                 f"{values.dtype}")
-            values = values // np.where(values, values & -values, 1)
-        counts = np.ones(values.shape, dtype=bool)
-        if not self.zeros:
-            counts &= values != 0
-        if not self.ones:
-            counts &= np.abs(values) != 1
-        return values, counts
-
-
-#: Rules that reports show, from the paper's to the strictest.
-RULES = (Rule(), Rule(signs=False), Rule(zeros=False), Rule(signs=False, zeros=False),
-         Rule(zeros=False, ones=False), Rule(signs=False, zeros=False, ones=False),
-         Rule(signs=False, zeros=False, ones=False, shifts=False))
 
 
 def layer_operands(x: np.ndarray, weights: np.ndarray, stride: int = 1, padding: int = 0
@@ -239,6 +172,39 @@ def distinct_weights(weights: np.ndarray, rule: Rule = RULES[0], scope: str = "l
     taps = _taps(weights, owner, rule)
     owners = taps[2] if taps is not None else np.zeros(0, dtype=np.int64)
     return np.bincount(owners, minlength=int(np.prod(shape))).reshape(shape)
+
+
+def pixels_met(weights: np.ndarray, map_shape: tuple[int, int], stride: int = 1,
+               scope: str = "layer") -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """Number of pixels that each weight value of each scope is multiplied with.
+
+    Where all pixels differ that is the number of its different products: Theorem 3.
+
+    Parameters
+    ----------
+    weights : real array (out_channels, channels, height, width)
+    map_shape : tuple of int
+        Height and width of the maps, without padding.
+    stride, scope
+        As in `distinct_products`.
+
+    Returns
+    -------
+    int64 array (pairs of scope and weight value,)
+        Pixels.
+    int64 array (pairs of scope and weight value,)
+        Number of the scope.
+    tuple of int
+        Shape of the scopes.
+    """
+    _, weights = layer_operands(np.zeros((1, np.shape(weights)[1], *map_shape)), weights, stride)
+    owner, shape = _owners(weights.shape, scope)
+    tap, first, owners = _taps(weights, owner, RULES[0])
+    rows, columns = (axis_blocks(size, taps, stride) for size, taps in
+                     zip(map_shape, weights.shape[2:], strict=True))
+    fields, sizes = pixel_fields(weights.shape[1], rows, columns)
+    met = np.bitwise_or.reduceat(fields.reshape(-1, fields.shape[-1])[tap], first, axis=0)
+    return _count(met[None], sizes)[0], owners, shape
 
 
 def _owners(shape: tuple[int, ...], scope: str) -> tuple[np.ndarray, tuple[int, ...]]:

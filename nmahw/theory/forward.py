@@ -21,8 +21,9 @@ from ..errors import ModelError
 from ..layers import Layer
 from ..network import Network
 from ..tensor import TensorFormat
+from .builder import Builder, indexed
 from .functions import SIGMOID, Activation
-from .graph import Builder, Function, Graph, Kind
+from .graph import Function, Graph, Kind
 from .terms import Terms, conv_terms, dense_terms, layer_terms
 
 __all__ = ["convolutional", "fully_connected", "network_feeds", "network_graph"]
@@ -220,7 +221,7 @@ def _chain(title: str, stages: Sequence[_Stage], before: Sequence[tuple[Function
             u = places[_representatives(values)[terms.inputs]]
             (u, v), which = np.unique(np.stack([u, v]), axis=1, return_inverse=True)
             values = _forward(stage, values, own, next(biases) if stage.bias else 0)
-        products = b.multiply(layer, u, v, f"P{index}", _places_times(u, v))
+        products = b.multiply(layer, u, v, f"P{index}", lambda place: "X·W")
         layer, places = _sums(b, layer, index, stage, products[which.reshape(-1)],
                               _representatives(values))
     return b.build()
@@ -232,11 +233,11 @@ def _sums(b: Builder, layer: int, index: int, stage: _Stage, products: np.ndarra
     terms, name = stage.terms, f"X{index + 1}"
     (function, count), *pools = _runs(stage.functions, terms.sizes[0])
     last = {"representatives": representatives}
-    label = _indexed(name, (1, *terms.output_shape))
+    label = indexed(name, (1, *terms.output_shape))
     fields = {"bias": f"B{index}" if stage.bias else None, **({} if pools else last)}
     if stage.separate:
         sums = b.add(layer + 3, products, terms.outputs, count, f"Y{index}",
-                     label=_indexed(f"Y{index}", (1, *terms.output_shape)))
+                     label=indexed(f"Y{index}", (1, *terms.output_shape)))
         layer += 4
         places = b.put(layer, Kind.ACTIVATION, name, count, sources=sums, function=function,
                        label=label, **last)
@@ -274,7 +275,7 @@ def _representatives(values: np.ndarray | None) -> np.ndarray | None:
 def _given(b: Builder, layer: int, kind: Kind, name: str, count: int, values: np.ndarray | None,
            shape: tuple[int, ...]) -> np.ndarray:
     """Given neurons: places of all values, of which equal ones share a neuron if they are known."""
-    label = _indexed(name, shape)
+    label = indexed(name, shape)
     if values is None:
         return b.give(layer, kind, name, count, label=label)
     if len(values) != count:
@@ -284,17 +285,3 @@ def _given(b: Builder, layer: int, kind: Kind, name: str, count: int, values: np
     places = b.give(layer, kind, name, len(picks), picks=picks, representatives=own,
                     label=lambda index: label(int(picks[index])))
     return places[np.searchsorted(picks, own)]
-
-
-def _indexed(name: str, shape: tuple[int, ...]):
-    """Labels with indices from 1, without axes of one."""
-    axes = [axis for axis, size in enumerate(shape) if size > 1] or [len(shape) - 1]
-
-    def label(index: int) -> str:
-        where = np.unravel_index(index, shape)
-        return f"{name}_" + ",".join(str(int(where[axis]) + 1) for axis in axes)
-    return label
-
-
-def _places_times(u: np.ndarray, v: np.ndarray):
-    return lambda index: f"{u[index] + 1}·{v[index] + 1}"

@@ -16,7 +16,8 @@ from ..layers import Layer
 from ..network import Network
 from ..tensor import TensorFormat
 from .counts import MatrixShape, network_shapes
-from .distinct import RULES, Rule, distinct_products, distinct_values, distinct_weights
+from .distinct import distinct_products, distinct_values, distinct_weights
+from .rules import RULES, Rule
 from .sharing import Sharing, sharing
 
 __all__ = ["LayerCount", "count_layers"]
