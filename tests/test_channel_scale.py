@@ -12,6 +12,7 @@ from nmahw.cache import Cache
 from nmahw.certify import certify
 from nmahw.design import Design
 from nmahw.devices import device
+from nmahw.estimate import estimate
 from nmahw.gateware.scale import shifter_stages
 from nmahw.layers.average_pool import AveragePool
 from nmahw.layers.bias import Bias
@@ -193,13 +194,18 @@ def test_offsets_are_scaled_with_the_sums(name):
 
 def test_what_is_not_needed_is_not_built():
     layers = (Dense(rng.integers(-8, 8, (3, 4))), Bias(np.array([4, 5, -6])))
-    texts, cycles = [], []
+    texts, cycles, needs = [], [], []
     for factors in (None, (1, 1, 1), (2, 1, -4), (3, 1, 1)):
         scales = () if factors is None else (scale(*factors),)
         network = Network(TensorFormat((4,), 0, 15), (layers[0], *scales, layers[1]))
         design = Design.of(network, "bit_serial", 2, 2)
         texts.append(design.rtlil())
         cycles.append(sum(design.schedule.cycles_by_pass))
+        needs.append(estimate(design, "ecp5-25k").resources)
     assert texts[0] == texts[1] != texts[2]
+    # The estimator sees the stage: more logic, nothing else.
+    assert needs[0] == needs[1]
+    assert all(needs[0]["lut"] + 10 < n["lut"] < needs[0]["lut"] + 120 for n in needs[2:])
+    assert all(n["dsp"] == 0 and n["block_ram"] == needs[0]["block_ram"] for n in needs)
     # A cycle for the shift, and one for a second term.
     assert [c - cycles[0] for c in cycles] == [0, 0, 1, 2]
