@@ -121,11 +121,12 @@ class GateRule(Rule):
         if np.ndim(b) == 0 and b > 0 and math.frexp(float(b))[0] == 0.5:
             return np.ldexp(a, math.frexp(float(b))[1] - 1)
         (a, shift_a), (b, shift_b) = self._shifted(a), self._shifted(b)
-        a, b = np.broadcast_arrays(a, b)
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        a, b = (np.ascontiguousarray(np.broadcast_to(c, shape)).reshape(-1) for c in (a, b))
         out = np.empty(a.size, self.dtype)
-        _gate_each(a.reshape(-1), b.reshape(-1), *self._neurons(), out)
+        _gate_each(a, b, *self._neurons(), out)
         return np.ldexp(out, shift_a + shift_b - self._scale_log2).astype(
-            np.float32).reshape(a.shape)
+            np.float32).reshape(shape)
 
     def quotient(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         raise UsageError("method nma has gates for products only: batch norm, global average "

@@ -40,12 +40,12 @@ _ENTRY_BITS = range(4, 41)
 
 
 class _TableTrainer(IntegerTrainer):
-    """Integer training whose products are differences of two entries of a table."""
+    """Integer training whose products are differences of two entries of `squares`, a table."""
 
     def __init__(self, method: Nma, topology: Topology, dataset: Dataset, epochs: int, seed: int):
         super().__init__(method.integers, topology, dataset, epochs, seed)
         if method.gate != "quarter_square":
-            self._squares = _even_table(method.arithmetic)
+            self.squares = _even_table(method.arithmetic)
 
 
 class _SmoothTrainer(GradientTrainer):
@@ -86,7 +86,8 @@ class Nma(Method):
     loss: str = field(default="squared_hinge", metadata={
         "help": "squared_hinge, or with floating point squared_error"})
     batch: int = field(default=16, metadata={"help": "images of a step, a power of two"})
-    rate: int = field(default=2, metadata={"help": "k of the learning rate 2^-k"})
+    rate: int = field(default=3, metadata={
+        "help": "k of the learning rate 2^-k; 4 or more for smooth gates in convolutions"})
     halvings: int = field(default=3, metadata={
         "help": "how often the rate is halved, at even distances"})
 
