@@ -2,12 +2,14 @@
 
     python benchmarks/fit_estimates.py
 
-Reads benchmarks/results/estimate_samples.json (see estimate_samples.py); writes
-nmahw/data/estimates.json, which `nmahw.estimate` reads, and benchmarks/results/estimates.json, the
-errors. Coefficients are the non-negative ones with the least sum of squared relative errors.
+Reads benchmarks/results/estimate_samples.json (see estimate_samples.py) and, for clocks, all
+stored comparisons of networks; writes nmahw/data/estimates.json, which `nmahw.estimate` reads, and
+benchmarks/results/estimates.json, the errors. Coefficients are those with the least sum of
+squared relative errors; for look-up tables none is negative.
 """
 
 import json
+import math
 import time
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from rich.table import Table
 
 import nmahw.data
 from nmahw import estimate as estimator
-from nmahw.devices import RESOURCES
+from nmahw.devices import RESOURCES, Device
 from nmahw.devices import device as find_device
 from nmahw.files import write_atomically
 
@@ -53,6 +55,11 @@ def non_negative(matrix: np.ndarray, target: np.ndarray) -> np.ndarray:
     return x / scale
 
 
+def least_squares(matrix: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Coefficients of any sign."""
+    return np.linalg.lstsq(matrix, target, rcond=None)[0]
+
+
 def fit(rows: list[tuple[dict, dict]]) -> dict:
     """Coefficients by resource from (features, measured) of every sample."""
     model = {name: {} for name in RESOURCES}
@@ -61,10 +68,43 @@ def fit(rows: list[tuple[dict, dict]]) -> dict:
         measured = np.array([needs[name] for _, needs in rows], dtype=float)
         exact = np.array([known["exact"].get(name, 0) for known, _ in rows], dtype=float)
         matrix = np.array([[known[name].get(key, 0) for key in columns] for known, _ in rows])
-        found = non_negative(matrix / measured[:, None], (measured - exact) / measured)
+        # What flip-flops are corrected by may have either sign.
+        solve = non_negative if name == "lut" else least_squares
+        found = solve(matrix / measured[:, None], (measured - exact) / measured)
         model[name] = {key: round(float(value), 4)
                        for key, value in zip(columns, found, strict=True)}
     return model
+
+
+def luts(measured: dict, device: Device) -> int:
+    """What a sample takes without its flip-flops, which share cells with look-up tables."""
+    family = device.rules
+    return family.at_least({kind: number for kind, number in measured["cells"].items()
+                            if not family.at_least({kind: number})["ff"]})["lut"]
+
+
+def fit_clock(family: str) -> dict | None:
+    """Logarithms of clocks in MHz: one for each arithmetic, and a slope over elements."""
+    points = []
+    for path in sorted(RESULTS.parent.glob("*.json")):
+        found = json.loads(path.read_text())
+        if "network" not in found or find_device(found["device"]["name"]).family != family:
+            continue
+        for row in found["rows"]:
+            if row["fmax_mhz"]:
+                names = {part.partition("=")[2] or part for part in row["arithmetic"].split(",")}
+                points += [(name, math.log(found["array"]["rows"] * found["array"]["columns"]),
+                            math.log(row["fmax_mhz"]["median"])) for name in names]
+    names = sorted({name for name, *_ in points})
+    if not names:
+        return None
+    several = len({size for _, size, _ in points}) > 1
+    matrix = np.array([[*(name == other for other in names), size * several]
+                       for name, size, _ in points], dtype=float)
+    *own, slope = np.linalg.lstsq(matrix, np.array([clock for *_, clock in points]),
+                                  rcond=None)[0].tolist()
+    return {"slope": round(slope, 4),
+            "arithmetics": {name: round(value, 4) for name, value in zip(names, own, strict=True)}}
 
 
 def main() -> None:
@@ -80,7 +120,10 @@ def main() -> None:
     for family in sorted({device.family for _, _, device, *_ in subjects}):
         chosen = [entry for entry in subjects if entry[2].family == family
                   and not entry[1].held_out]
-        models[family] = fit([(known, needs) for *_, needs, known in chosen])
+        models[family] = fit([(known, {**needs, "lut": luts(samples[key], device)})
+                              for key, _, device, _, needs, known in chosen])
+        if clock := fit_clock(family):
+            models[family]["clock"] = clock
         models[family]["arithmetics"] = sorted({entry[1].arithmetic for entry in chosen})
     write_atomically(_MODEL, json.dumps(models, indent=1, sort_keys=True) + "\n")
     estimator._models.cache_clear()
@@ -103,6 +146,14 @@ def main() -> None:
                 *((off[name],) if name in off else ()))), f"{seconds:.2f}")
     write_atomically(_ERRORS, json.dumps(errors, indent=1, sort_keys=True) + "\n")
     Console(width=170).print(table)
+    for family in models:
+        held = [error["error_percent"] for key, error in errors.items()
+                if error["held_out"] and key.startswith(family)]
+        wrong = [key for key, error in errors.items() if key.startswith(family) and any(
+            error["estimated"][name] != error["mapped"][name] for name in ("dsp", "block_ram"))]
+        print(f"{family}: {len(held)} held out, largest error in LUT "
+              f"{max(abs(e['lut']) for e in held)} %, in FF {max(abs(e['ff']) for e in held)} %; "
+              f"DSP or block RAM wrong: {', '.join(wrong) or 'never'}")
     for family, model in models.items():
         print(family, json.dumps(model))
 

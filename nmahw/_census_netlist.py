@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from amaranth.hdl import _nir as nir
 
 from ._logic import Logic
+from ._mapping_rules import MemoryShape
 
-__all__ = ["SYMBOL", "MemoryShape", "Part", "count_part"]
+__all__ = ["SYMBOL", "Part", "count_part"]
 
 #: How ports that carry a row's symbol begin.
 SYMBOL = "symbol"
@@ -20,35 +21,6 @@ SYMBOL = "symbol"
 _LUT_COMPARISON = 4
 # Larger memories that are only read never become logic by themselves.
 _MOST_LOGIC_BITS = 4096
-
-
-@dataclass(frozen=True)
-class MemoryShape:
-    """A memory.
-
-    Attributes
-    ----------
-    width, depth : int
-    style : str
-        What the design asks for: ``"block"``, ``"logic"``, ``"distributed"`` or nothing.
-    read_ports : int
-    is_rom : bool
-    is_synchronous : bool
-        Whether reading takes a cycle.
-    is_registered : bool
-        Whether a plain register follows every bit that is read, and nothing else.
-    words : tuple of int
-        Contents of one that may become logic; otherwise empty.
-    """
-
-    width: int
-    depth: int
-    style: str
-    read_ports: int
-    is_rom: bool
-    is_synchronous: bool
-    is_registered: bool
-    words: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +38,8 @@ class Part:
         them.
     luts : int
         Look-up tables of four inputs.
+    inverted : int
+        Bits of what is subtracted or compared with.
     adders : tuple of int
         Widths of additions, subtractions and comparisons.
     chains : tuple of (int, tuple of str)
@@ -79,6 +53,7 @@ class Part:
     ff: int = 0
     shared_ff: int = 0
     luts: int = 0
+    inverted: int = 0
     adders: tuple[int, ...] = ()
     chains: tuple[tuple[int, tuple[str, ...]], ...] = ()
     products: tuple[tuple[int, int], ...] = ()
@@ -109,9 +84,11 @@ class _Counter:
         self._flip_flops: dict[nir.Net, tuple[int, int, int]] = {}
         self._adders: dict[tuple, set[int]] = {}
         self._adder_from: dict[tuple, int] = {}
+        self._inverted: dict[tuple, int] = {}
         self._sums: dict[tuple, int] = {}
         self._products: dict[int, tuple[int, int]] = {}
         self._reads: dict[int, set[int]] = {}
+        self._roms: dict[int, bool] = {}
         self._reset = {net for cell in netlist.cells[:1] for port, (start, width) in
                        cell.ports_i.items() if port == "rst"
                        for net in (nir.Net.from_cell(0, start),)}
@@ -148,7 +125,8 @@ class _Counter:
         adders = tuple(sorted(max(bits) + 1 - self._adder_from.get(key, 0)
                               for key, bits in self._adders.items()))
         return Part(name, ff=len(kept), shared_ff=self._shared(), luts=self._logic.luts(roots),
-                    adders=adders, products=tuple(self._products.values()), memories=memories)
+                    inverted=sum(self._inverted.values()), adders=adders,
+                    products=tuple(self._products.values()), memories=memories)
 
     def _shared(self) -> int:
         """Flip-flops that take a bit of the symbol or of another such flip-flop."""
@@ -194,6 +172,9 @@ class _Counter:
             return self._logic.tree("disjunction", [self._equal(cell.value, pattern)
                                                     for pattern in cell.patterns])
         if isinstance(cell, (nir.SyncReadPort, nir.AsyncReadPort)):
+            memory = self._cells[cell.memory]
+            if memory.depth == 1 and self._is_rom(cell.memory):
+                return (memory.init[0] >> net.bit) & 1
             if net.cell not in self._reads:
                 self._reads[net.cell] = set()
                 self._port_inputs(cell)
@@ -250,18 +231,20 @@ class _Counter:
         if key not in self._adders:
             self._adders[key] = set()
             self._need(*cell.inputs)
+            if cell.operator != "+":
+                self._inverted[key] = sum(self.literal(n) > 1 for n in cell.inputs[-1])
         compared = cell.operator not in ("+", "-")
         bit = 0 if compared else net.bit
         self._adders[key].add(width - 1 if compared else bit)
         return self._sums.setdefault((key, bit), self._logic.leaf())
 
-    @staticmethod
-    def _pass_through(cell: nir.Operator) -> int:
+    def _pass_through(self, cell: nir.Operator) -> int:
         """Lowest bits to which nothing is added."""
         counts = []
         for value in cell.inputs[::1 if cell.operator == "+" else -1][:2 if cell.operator == "+"
                                                                       else 1]:
-            counts.append(next((i for i, n in enumerate(value) if n != 0), len(value) - 1))
+            counts.append(next((i for i, n in enumerate(value) if self.literal(n)),
+                               len(value) - 1))
         return max(counts)
 
     def _shifted(self, net: nir.Net, cell: nir.Operator) -> int:
@@ -349,11 +332,16 @@ class _Counter:
     def _need(self, *values: Sequence[nir.Net]) -> None:
         self._roots += [self.literal(net) for value in values for net in value]
 
+    def _is_rom(self, index: int) -> bool:
+        if index not in self._roms:
+            self._roms[index] = not any(isinstance(cell, nir.SyncWritePort)
+                                        and cell.memory == index for cell in self._cells)
+        return self._roms[index]
+
     def _memory(self, index: int) -> MemoryShape:
         memory = self._cells[index]
         ports = [port for port in self._reads if self._cells[port].memory == index]
-        is_rom = not any(isinstance(cell, nir.SyncWritePort) and cell.memory == index
-                         for cell in self._cells)
+        is_rom = self._is_rom(index)
         used = {self._literals[nir.Net.from_cell(port, bit)]
                 for port in ports for bit in self._reads[port]}
         behind = {data for data, enable, reset in self._flip_flops.values()

@@ -9,14 +9,39 @@ between several of them, a bit in logic 1, or 1/16 if it is only read.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from ._logic import Logic
 
-if TYPE_CHECKING:
-    from ._census_netlist import MemoryShape
+__all__ = ["MappedMemory", "MappingRules", "MemoryShape"]
 
-__all__ = ["MappedMemory", "MappingRules"]
+
+@dataclass(frozen=True)
+class MemoryShape:
+    """A memory.
+
+    Attributes
+    ----------
+    width, depth : int
+    style : str
+        What the design asks for: ``"block"``, ``"logic"``, ``"distributed"`` or nothing.
+    read_ports : int
+    is_rom : bool
+    is_synchronous : bool
+        Whether reading takes a cycle.
+    is_registered : bool
+        Whether a plain register follows every bit that is read, and nothing else.
+    words : tuple of int
+        Contents of one that may become logic; otherwise empty.
+    """
+
+    width: int
+    depth: int
+    style: str
+    read_ports: int
+    is_rom: bool
+    is_synchronous: bool
+    is_registered: bool
+    words: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +89,12 @@ class MappingRules:
         Narrower adders become logic.
     multiplier_bits : int
         Factors of a hard multiplier, at most; 0 if there is none.
+    least_product_bits : int
+        Narrower products become logic.
+    multiplier_takes_registers : bool
+        Whether those right before and behind a product move into its hard multiplier.
+    cells_hold_both : bool
+        Whether what ``lut`` counts are cells of a look-up table and a flip-flop each.
     """
 
     block_shapes: tuple[tuple[int, int], ...]
@@ -74,8 +105,11 @@ class MappingRules:
     adder_step: int
     least_adder_bits: int
     multiplier_bits: int
+    least_product_bits: int = 0
+    multiplier_takes_registers: bool = False
+    cells_hold_both: bool = False
 
-    def blocks(self, memory: "MemoryShape") -> int:
+    def blocks(self, memory: MemoryShape) -> int:
         """Block RAMs that hold a memory."""
         shared = memory.read_ports if memory.is_rom and self.dual_port_bits else 1
         copies = -(-memory.read_ports // min(shared, 2))
@@ -84,7 +118,7 @@ class MappingRules:
             for width, depth in self.block_shapes
             if shared == 1 or width <= self.dual_port_bits)
 
-    def memory(self, memory: "MemoryShape") -> MappedMemory:
+    def memory(self, memory: MemoryShape) -> MappedMemory:
         """What becomes of a memory."""
         bits = memory.width * memory.depth
         blocks = self.blocks(memory)
@@ -110,8 +144,18 @@ class MappingRules:
             return MappedMemory(distributed_ram=cells, ff=ff,
                                 selected=memory.read_ports * memory.width * (banks - 1))
         if memory.is_rom:
-            return MappedMemory(luts=_rom_luts(memory), ff=ff)
+            # Bits that are the same in all words need no register, equal ones the same.
+            columns = {tuple((word >> bit) & 1 for word in memory.words)
+                       for bit in range(memory.width)}
+            varying = sum(len(set(column)) > 1 for column in columns)
+            return MappedMemory(luts=_rom_luts(memory), ff=ff * varying // memory.width)
         return MappedMemory(selected=memory.width * (memory.depth - 1), ff=ff + bits)
+
+    def multipliers(self, factors: tuple[int, int]) -> int:
+        """Hard multipliers that a product takes; 0 if it becomes logic."""
+        if not self.multiplier_bits or sum(factors) < self.least_product_bits:
+            return 0
+        return (-(-factors[0] // self.multiplier_bits)) * (-(-factors[1] // self.multiplier_bits))
 
     def adder_luts(self, bits: int) -> int:
         """Look-up tables that carry cells of an adder take; 0 if it becomes logic."""
@@ -120,7 +164,7 @@ class MappingRules:
         return -(-bits // self.adder_step) * self.adder_step
 
 
-def _rom_luts(memory: "MemoryShape") -> int:
+def _rom_luts(memory: MemoryShape) -> int:
     logic = Logic()
     address = [logic.leaf() for _ in range(max(memory.depth - 1, 1).bit_length())]
     roots = []

@@ -6,14 +6,22 @@ memories and hard multipliers; these figures are exact. What is left, how well Y
 packs, is a linear model with a few coefficients for each family, fitted to mapped designs by
 benchmarks/fit_estimates.py, which also says how far off it is on designs it was not fitted to.
 
+The clock comes from placed and routed accelerators: of an array with E elements
+
+    ln(clock) = arithmetic's own + slope x ln(E)
+
+with one slope for each family; of several arithmetics, the slowest one's. It is a guess for
+choosing (`nmahw.choose`): seeds alone move clocks by 10 %.
+
 Figures are those of the mapped netlist behind four pins, as `nmahw.synthesise` counts them; place
 and route adds a few per cent of look-up tables for the starts of carry chains.
 """
 
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -21,16 +29,18 @@ from importlib import resources
 from ._census import census
 from ._census_netlist import Part
 from ._mapping_rules import MappingRules
+from .arith import Arithmetic
 from .carry_chain import CarryChain
 from .design import Design
 from .devices import RESOURCES, Device
 from .devices import device as find_device
 from .errors import UsageError
+from .gateware.array import SystolicArray
 from .gateware.harness import SerialHarness
 from .gateware.pins import SerialPins
 from .kernel import Kernel
 
-__all__ = ["Estimate", "estimate", "features", "fitted_arithmetics"]
+__all__ = ["Estimate", "at_least", "clock_mhz", "estimate", "features", "fitted_arithmetics"]
 
 _CELL = re.compile(r"^ *(\w+) #", re.MULTILINE)
 # Parts whose logic is mostly counters and decisions, which synthesis merges further.
@@ -52,6 +62,8 @@ class Estimate:
     cycles_per_image : int or None
         Of a network's design.
     macs_per_cycle : float
+    clock_mhz : float or None
+        Of a network's design; None where the family has no measured ones.
     """
 
     device: Device
@@ -59,6 +71,7 @@ class Estimate:
     is_fitted: bool
     cycles_per_image: int | None
     macs_per_cycle: float
+    clock_mhz: float | None = None
 
     @property
     def limits(self) -> dict[str, int]:
@@ -93,15 +106,54 @@ def estimate(subject: Design | Kernel, device: str | Device = "ecp5-45k") -> Est
     """
     device = find_device(device)
     model = _model(device)
-    known = features(subject, device)
-    resources = {name: round(known["exact"].get(name, 0) + sum(
-        model[name].get(feature, 0) * amount for feature, amount in known.get(name, {}).items()))
-        for name in RESOURCES}
+    resources = _resources(features(subject, device), device)
     names = {a.name for a in _arithmetics(subject)}
     is_design = isinstance(subject, Design)
     cycles = subject.cycles_per_image if is_design else None
     return Estimate(device, resources, names <= set(model["arithmetics"]), cycles,
-                    subject.macs_per_image / cycles if is_design else subject.macs_per_cycle)
+                    subject.macs_per_image / cycles if is_design else subject.macs_per_cycle,
+                    clock_mhz(names, subject.rows * subject.columns, device)
+                    if is_design else None)
+
+
+def at_least(design: Design, device: str | Device) -> dict[str, int]:
+    """Resources of a design's arrays alone, estimated much faster than all of it."""
+    device = find_device(device)
+    schedule, parts = design.schedule, Counter()
+    for kind in schedule.engines:
+        parts += census(SystolicArray(kind, design.rows, design.columns, schedule.hop,
+                                      kind.holds_weights))
+    return _resources(_of_parts(parts, schedule.engines, device), device)
+
+
+def clock_mhz(arithmetics: Iterable[str], elements: int, device: str | Device) -> float | None:
+    """Clock to expect of an accelerator; None where the family has no measured ones.
+
+    Parameters
+    ----------
+    arithmetics : iterable of str
+        Names; those that were not measured get the mean of the others.
+    elements : int
+        Of each array.
+    device : str or Device
+    """
+    known = _model(find_device(device)).get("clock")
+    if not known:
+        return None
+    own = known["arithmetics"]
+    mean = sum(own.values()) / len(own)
+    return math.exp(min(own.get(name, mean) for name in arithmetics)
+                    + known["slope"] * math.log(elements))
+
+
+def _resources(known: dict[str, dict[str, float]], device: Device) -> dict[str, int]:
+    model = _model(device)
+    found = {name: round(known["exact"].get(name, 0) + sum(
+        model[name].get(feature, 0) * amount for feature, amount in known.get(name, {}).items()))
+        for name in RESOURCES}
+    if device.rules.mapping.cells_hold_both:
+        found["lut"] = max(found["lut"], found["ff"])
+    return found
 
 
 def fitted_arithmetics(device: str | Device) -> list[str]:
@@ -135,30 +187,10 @@ def features(subject: Design | Kernel, device: Device) -> dict[str, dict[str, fl
     subject : Design or Kernel
     device : Device
     """
-    rules = device.rules.mapping
     top = (SerialPins if isinstance(subject, Design) else SerialHarness)(subject.create())
-    lut, ff, exact = Counter(), Counter(), Counter()
     kinds = _arithmetics(subject)
-    hard = all(a.hard_multiplier for a in kinds)
-    product = "booth" if any("booth" in a.yosys_passes for a in kinds) else "product"
-    for part, number in census(top).items():
-        exact["ff"] += part.ff * number
-        lut["control" if part.name in _CONTROL else "logic"] += part.luts * number
-        _adders(part, number, rules, lut)
-        exact["lut"] += number * sum(_chain_luts(device, *chain) for chain in part.chains)
-        for factors in part.products:
-            if hard:
-                exact["dsp"] += number * _multipliers(factors, rules)
-            else:
-                lut[f"{product} area"] += number * factors[0] * factors[1]
-                lut[f"{product} side"] += number * sum(factors)
-        for memory in part.memories:
-            mapped = rules.memory(memory)
-            exact["block_ram"] += number * mapped.block_ram
-            exact["lut"] += 4 * number * mapped.distributed_ram
-            lut["selected"] += number * mapped.selected
-            lut["rom"] += number * mapped.luts
-            exact["ff"] += number * mapped.ff
+    known = _of_parts(census(top), kinds, device)
+    lut, ff, exact = (known[name] for name in ("lut", "ff", "exact"))
     if isinstance(subject, Kernel):
         lut["kernel"], ff["kernel"] = 1, -1
         if subject.phases == 1:
@@ -172,7 +204,36 @@ def features(subject: Design | Kernel, device: Device) -> dict[str, dict[str, fl
     held = sum(a.holds_weights for a in kinds)
     ff["loaded array"], ff["loaded column"] = -held, -held * subject.columns
     # Flip-flops are counted exactly but for those that control and harness have twice.
-    return {"lut": dict(lut), "ff": dict(ff), "exact": dict(exact)}
+    return {name: dict(amounts) for name, amounts in known.items()}
+
+
+def _of_parts(parts: Counter, kinds: Iterable[Arithmetic], device: Device) -> dict[str, Counter]:
+    rules = device.rules.mapping
+    lut, ff, exact = Counter(), Counter(), Counter()
+    hard = all(a.hard_multiplier for a in kinds)
+    product = "booth" if any("booth" in a.yosys_passes for a in kinds) else "product"
+    for part, number in parts.items():
+        exact["ff"] += part.ff * number
+        lut["control" if part.name in _CONTROL else "logic"] += part.luts * number
+        _adders(part, number, rules, lut)
+        lut["inverted"] += part.inverted * number
+        exact["lut"] += number * sum(_chain_luts(device, *chain) for chain in part.chains)
+        for factors in part.products:
+            blocks = rules.multipliers(factors) if hard else 0
+            exact["dsp"] += number * blocks
+            if blocks and rules.multiplier_takes_registers:
+                exact["ff"] -= 2 * number * sum(factors)
+            elif not blocks:
+                lut[f"{product} area"] += number * factors[0] * factors[1]
+                lut[f"{product} side"] += number * sum(factors)
+        for memory in part.memories:
+            mapped = rules.memory(memory)
+            exact["block_ram"] += number * mapped.block_ram
+            exact["lut"] += 4 * number * mapped.distributed_ram
+            lut["selected"] += number * mapped.selected
+            lut["rom"] += number * mapped.luts
+            exact["ff"] += number * mapped.ff
+    return {"lut": lut, "ff": ff, "exact": exact}
 
 
 def _adders(part: Part, number: int, rules: MappingRules, lut: Counter) -> None:
@@ -189,7 +250,3 @@ def _chain_luts(device: Device, bits: int, options: tuple[str, ...]) -> int:
     cells = Counter(_CELL.findall(body or ""))
     # Without cells of its own, it is an adder like others, and its options fit into its LUTs.
     return device.rules.at_least(cells)["lut"] if cells else bits
-
-
-def _multipliers(factors: tuple[int, int], rules: MappingRules) -> int:
-    return (-(-factors[0] // rules.multiplier_bits)) * (-(-factors[1] // rules.multiplier_bits))

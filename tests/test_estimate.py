@@ -12,8 +12,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from nmahw._census import _narrow_array, census
-from nmahw._census_netlist import MemoryShape
 from nmahw._logic import Logic
+from nmahw._mapping_rules import MemoryShape
 from nmahw.arith import ARITHMETICS
 from nmahw.bundled import load_model, sample_for
 from nmahw.choose import choices, resolve

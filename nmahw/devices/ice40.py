@@ -36,7 +36,8 @@ class Ice40(Family):
     mapping = MappingRules(
         block_shapes=((16, 256), (8, 512), (4, 1024), (2, 2048)),
         dual_port_bits=0, block_cost=64, has_distributed_ram=False, register_bits=0,
-        adder_step=1, least_adder_bits=3, multiplier_bits=16)
+        adder_step=1, least_adder_bits=3, multiplier_bits=16,
+        least_product_bits=11, multiplier_takes_registers=True, cells_hold_both=True)
 
     @classmethod
     def carry_chain(cls, chain: "CarryChain") -> str | None:
