@@ -27,18 +27,30 @@ if TYPE_CHECKING:
     from .methods.exact_integers import ExactIntegers
     from .topology import Topology
 
-__all__ = ["IntegerTrainer"]
+__all__ = ["EXPONENTIALS", "IntegerTrainer"]
 
 # Images between two reports of progress; a multiple of every batch.
 _CHUNK = 4096
 # Second words of the seeds of what is drawn once: initial weights, lane registers.
 _WEIGHTS, _LANES = 2**32, 2**32 + 1
-# round(2^15 * 2^(-i / 16)).
-_EXPONENTIALS = np.array([round(2**15 * 2**(-i / 16)) for i in range(16)], np.int32)
+#: Terms of softmax: round(2^15 * 2^(-i / 16)).
+EXPONENTIALS = np.array([round(2**15 * 2**(-i / 16)) for i in range(16)], np.int32)
 
 
 class IntegerTrainer(Trainer):
-    """See docs/training.md, "Exact integers: the specification"."""
+    """See docs/training.md, "Exact integers: the specification".
+
+    Attributes
+    ----------
+    masters : int32 array
+        Weights, then biases of each layer, one layer after the other.
+    lanes : uint32 array
+        One register for each output of each layer.
+    weights, biases : int32 arrays
+        What follows from the masters and enters sums.
+
+    The other arrays are working memory of `nmahw.train.integer_kernels`.
+    """
 
     def __init__(self, method: ExactIntegers, topology: Topology, dataset: Dataset, epochs: int,
                  seed: int):
@@ -53,36 +65,37 @@ class IntegerTrainer(Trainer):
         plan.check(widths, method.batch,
                    tuple(int(rate) + batch_shift for rate in method.rates(epochs)))
         self.plan, self._batch_shift = plan, batch_shift
-        self._high = 2**widths.activation - 1
-        self._gradient_limit = 2**(widths.gradient - 1) - 1
+        self.high = 2**widths.activation - 1
+        self.gradient_limit = 2**(widths.gradient - 1) - 1
         low_shift = widths.master - widths.weight
-        self._limits = np.array([2**(widths.master - 1) - 1, low_shift, (1 << low_shift) >> 1,
+        self.limits = np.array([2**(widths.master - 1) - 1, low_shift, (1 << low_shift) >> 1,
                                  2**(widths.weight - 1) - 1], np.int32)
+        self.stochastic = method.rounding == "stochastic"
         softmax = method.loss == "softmax"
         shift = plan.margin_shift - 4 if softmax else \
             plan.margin_shift + plan.gradient_range - widths.gradient + 1
-        self._loss_form = np.array([softmax, shift, 1 << plan.margin_shift, widths.gradient - 1],
+        self.loss_form = np.array([softmax, shift, 1 << plan.margin_shift, widths.gradient - 1],
                                    np.int64)
-        most = max(self._high, self._gradient_limit) + max(self._limits[3], self._gradient_limit)
-        self._squares = None if method.product == "exact" else \
+        most = max(self.high, self.gradient_limit) + max(self.limits[3], self.gradient_limit)
+        self.squares = None if method.product == "exact" else \
             np.array([s * s // 4 for s in range(int(most) + 1)], np.int32)
         sizes = plan.sizes
-        self._layout = plan.layout(0)
+        self.layout = plan.layout(0)
         self.masters = self._initial(widths)
         self.lanes = np.random.default_rng((seed, _LANES)).integers(
             1, 2**32, sizes["lanes"], dtype=np.uint32)
         self.weights = np.zeros(sizes["weights"], np.int32)
         self.biases = np.zeros(sizes["lanes"], np.int32)
         self._derive()
-        self._values = np.zeros(sizes["values"], np.int32)
-        self._sums = np.zeros(sizes["sums"], np.int32)
-        self._places = np.zeros(sizes["positions"], np.int32)
-        self._gradients = np.zeros(sizes["positions"], np.int32)
-        self._spread = np.zeros(sizes["spread"], np.int32)
-        self._totals = np.zeros(sizes["weights"], np.int32)
-        self._used = np.zeros(sizes["values"], np.uint8)
-        self._reached = np.zeros(len(plan.layers), np.int64)
-        self._line = np.zeros(max(layer.outputs for layer in plan.layers), np.int32)
+        self.values = np.zeros(sizes["values"], np.int32)
+        self.sums = np.zeros(sizes["sums"], np.int32)
+        self.places = np.zeros(sizes["positions"], np.int32)
+        self.gradients = np.zeros(sizes["positions"], np.int32)
+        self.spread = np.zeros(sizes["spread"], np.int32)
+        self.totals = np.zeros(sizes["weights"], np.int32)
+        self.used = np.zeros(sizes["values"], np.uint8)
+        self.reached = np.zeros(len(plan.layers), np.int64)
+        self.line = np.zeros(max(layer.outputs for layer in plan.layers), np.int32)
 
     def _initial(self, widths: Widths) -> np.ndarray:
         """Uniform masters of variance 2 / taps (He et al. 2015); biases zero."""
@@ -97,26 +110,27 @@ class IntegerTrainer(Trainer):
 
     def _derive(self) -> None:
         """Weights and biases of the masters."""
-        shift, half, limit = self._limits[1:]
+        shift, half, limit = self.limits[1:]
         self.weights[:] = np.clip((self.masters + half) >> shift, -limit, limit)
-        for layer, row in zip(self.plan.layers, self._rows(), strict=True):
+        for layer, row in zip(self.plan.layers, self.rows(), strict=True):
             masters = self.masters[row["bias"]:row["bias"] + layer.outputs].astype(np.int64)
             by = layer.bias_shift
             self.biases[row["lanes"]:row["lanes"] + layer.outputs] = \
                 masters << by if by >= 0 else (masters + (1 << (-by - 1))) >> -by
 
-    def _rows(self) -> list[dict[str, int]]:
-        return [dict(zip(LAYOUT, row, strict=True)) for row in self._layout.tolist()]
+    def rows(self) -> list[dict[str, int]]:
+        """The rows of the layout, by the names of its columns."""
+        return [dict(zip(LAYOUT, row, strict=True)) for row in self.layout.tolist()]
 
     def codes(self, x: np.ndarray) -> np.ndarray:
         """Activation codes (images, values) of the data set's codes."""
         flat = x.reshape(len(x), -1)
         shift = self.plan.input_shift
-        kind = np.uint8 if self._high < 2**8 else np.uint16
+        kind = np.uint8 if self.high < 2**8 else np.uint16
         wide = flat.astype(np.int64 if flat.dtype.itemsize > 2 else np.int32, copy=False)
-        return np.minimum((wide + ((1 << shift) >> 1)) >> shift, self._high).astype(kind)
+        return np.minimum((wide + ((1 << shift) >> 1)) >> shift, self.high).astype(kind)
 
-    def _moved(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def moved(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Images moved by as many pixels as `rng` says, zeros behind them."""
         most = self.method.shift_images
         if not most or x.ndim != 4:
@@ -134,8 +148,8 @@ class IntegerTrainer(Trainer):
     def epoch(self, index: int, x: np.ndarray, y: np.ndarray, progress: Progress) -> EpochResult:
         rng = np.random.default_rng((self.seed, index))
         order = rng.permutation(len(x))
-        codes = self.codes(self._moved(x, rng))
-        self._set_rate(self.method.rate_at(index, self.epochs))
+        codes = self.codes(self.moved(x, rng))
+        self.set_rate(self.method.rate_at(index, self.epochs))
         loss, right = 0.0, 0
         for start in range(0, len(order), _CHUNK):
             chunk = order[start:start + _CHUNK]
@@ -145,21 +159,22 @@ class IntegerTrainer(Trainer):
             progress(done, loss / done)
         return EpochResult(loss / len(order), right / len(order))
 
-    def _set_rate(self, rate: int) -> None:
-        self._layout = self.plan.layout(rate + self._batch_shift)
+    def set_rate(self, rate: int) -> None:
+        """Train at 2^-`rate` from now on."""
+        self.layout = self.plan.layout(rate + self._batch_shift)
 
     def _train(self, order: np.ndarray, codes: np.ndarray, y: np.ndarray) -> tuple[float, int]:
         return kernels.train_images(
-            self._layout, order, codes, y, self.method.batch, self.plan.layers[0].padding,
-            self.masters, self.weights, self.biases, self.lanes, self._values, self._sums,
-            self._places, self._gradients, self._spread, self._totals, self._used, self._reached,
-            self._line, self._loss_form, _EXPONENTIALS, self._high, self._gradient_limit,
-            self._limits, self.method.rounding == "stochastic", self._squares)
+            self.layout, order, codes, y, self.method.batch, self.plan.layers[0].padding,
+            self.masters, self.weights, self.biases, self.lanes, self.values, self.sums,
+            self.places, self.gradients, self.spread, self.totals, self.used, self.reached,
+            self.line, self.loss_form, EXPONENTIALS, self.high, self.gradient_limit,
+            self.limits, self.stochastic, self.squares)
 
     def scores(self, x: np.ndarray) -> np.ndarray:
-        return kernels.infer(self._layout, self.codes(x), self.plan.layers[0].padding,
-                             self.weights, self.biases, self._values, self._sums, self._places,
-                             self._high, self._squares)
+        return kernels.infer(self.layout, self.codes(x), self.plan.layers[0].padding,
+                             self.weights, self.biases, self.values, self.sums, self.places,
+                             self.high, self.squares)
 
     def state(self) -> dict[str, np.ndarray]:
         return {"masters": self.masters.copy(), "lanes": self.lanes.copy()}
@@ -170,7 +185,7 @@ class IntegerTrainer(Trainer):
             if given is None or given.shape != mine.shape or given.dtype != mine.dtype:
                 raise ModelError(f"a state of this training must hold {name} of {mine.dtype} "
                                  f"{mine.shape}")
-        limit = int(self._limits[0])
+        limit = int(self.limits[0])
         if np.abs(state["masters"]).max() > limit or not state["lanes"].all():
             raise ModelError(f"a state of this training must hold masters of -{limit}..{limit} "
                              f"and no lane register of 0")
@@ -179,7 +194,7 @@ class IntegerTrainer(Trainer):
 
     def layer_weights(self, index: int, masters: bool = False) -> np.ndarray:
         """Weights of a layer as the IR has them: (out, in, y, x) or (out, in)."""
-        layer, row = self.plan.layers[index], self._rows()[index]
+        layer, row = self.plan.layers[index], self.rows()[index]
         flat = (self.masters if masters else self.weights)[row["weights"]:row["bias"]]
         if layer.dense:
             return flat.reshape(layer.taps, layer.outputs).T.astype(np.int64)
@@ -188,10 +203,10 @@ class IntegerTrainer(Trainer):
 
     def network(self, x: np.ndarray, title: str, metadata: Mapping[str, str]) -> Network:
         layers: list[Layer] = []
-        if self.plan.input_shift or self._input_format.high > self._high:
-            layers.append(Requantise(self.plan.input_shift, 0, self._high))
+        if self.plan.input_shift or self._input_format.high > self.high:
+            layers.append(Requantise(self.plan.input_shift, 0, self.high))
         planes = len(self._input_format.shape) == 3
-        for index, (layer, row) in enumerate(zip(self.plan.layers, self._rows(), strict=True)):
+        for index, (layer, row) in enumerate(zip(self.plan.layers, self.rows(), strict=True)):
             if layer.dense and planes:
                 layers.append(Flatten())
                 planes = False
@@ -200,7 +215,7 @@ class IntegerTrainer(Trainer):
                           else Conv2d(weights, 1, layer.padding))
             layers.append(Bias(self.biases[row["lanes"]:row["lanes"] + layer.outputs]))
             if index < len(self.plan.layers) - 1:
-                layers += [ReLU(), Requantise(layer.requantise_shift, 0, self._high)]
+                layers += [ReLU(), Requantise(layer.requantise_shift, 0, self.high)]
             if layer.pool > 1:
                 layers.append(MaxPool(layer.pool, layer.pool))
         return Network(self._input_format, tuple(layers), title, metadata)
