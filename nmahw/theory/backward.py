@@ -65,7 +65,7 @@ def fully_connected_backward(sizes: Sequence[int], activation: Activation = SIGM
         weights = b.give(layer, Kind.WEIGHT, f"W{index}", len(terms),
                          label=indexed(f"W{index}", terms.weight_shape))
         products = b.multiply(layer, weights[terms.weights], delta[terms.outputs], f"W{index} d",
-                              lambda place: "W·d")
+                              lambda place: "W·δ")
         before = (sizes[index - 1],)
         sums = b.add(layer + 3, products, terms.inputs, *before, f"sum{index}",
                      label=indexed("sum", before))
