@@ -258,12 +258,16 @@ def test_impossible_widths(bits):
 @pytest.mark.parametrize("settings, word", [
     (dict(batch=3), "power of two"), (dict(rounding="up"), "rounding must be one of"),
     (dict(rate=-5), "rate must give a shift"),
-    (dict(weight_bits=12, activation_bits=10, master_bits=24, gradient_bits=12, batch=1024),
-     r"stay below 2\^31"),
     (dict(loss="l1"), "loss must be one of"), (dict(product="float"), "product must be one of")])
 def test_impossible_settings(settings, word):
     with pytest.raises(UsageError, match=word):
         ExactIntegers(**settings).trainer(Topology.of("784-3"), data((784,)), 8, 0)
+
+
+def test_sums_that_would_not_fit_a_word():
+    text = "conv 2 3, relu, flatten, dense 3"
+    with pytest.raises(UsageError, match=r"layer 0 \(conv 2\): gradient sums must stay below 2\^31"):
+        ExactIntegers(batch=256).trainer(Topology.of(text), data((2, 28, 28), images=8), 1, 0)
 
 
 @pytest.mark.parametrize("text, word", [
