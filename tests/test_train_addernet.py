@@ -5,8 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nmahw.cache import Cache
+from nmahw.certify import FORBIDDEN_CELLS, rtlil_cells
+from nmahw.design import Design
 from nmahw.errors import ModelError, UsageError
 from nmahw.network import Network
+from nmahw.simulate import simulate
 from nmahw.train.adder import AdderMatrix, AdderRule, adaptive_rates
 from nmahw.train.adder_export import best_step, check_chain, clamped, input_shift, settle
 from nmahw.train.adder_quantised import GridAdder, GridProduct, GridReLU, ShiftNorm, signed_powers
@@ -82,7 +86,8 @@ def test_convolution_and_its_gradients(shape, size, stride, padding, outputs):
     wanted = np.zeros((shape[0], shape[1] + 2 * padding, shape[2] + 2 * padding, shape[3]))
     for r in range(patches.shape[1]):
         for c in range(patches.shape[2]):
-            wanted[:, r * stride:r * stride + size, c * stride:c * stride + size] += clipped[:, r, c]
+            rows = slice(r * stride, r * stride + size)
+            wanted[:, rows, c * stride:c * stride + size] += clipped[:, r, c]
     wanted = wanted[:, padding:padding + shape[1], padding:padding + shape[2]]
     np.testing.assert_allclose(passed, wanted, rtol=1e-4, atol=1e-4)
 
@@ -229,6 +234,18 @@ def test_learns_and_hands_over_exactly_what_it_computes(data, changes):
             assert layer.weights.min() >= 0 and layer.weights.max() < 2**bits
         if layer.name == "channel_scale":
             assert (np.count_nonzero(layer.signs, axis=1) <= method.terms).all()
+
+
+@pytest.mark.parametrize("bits", [4, pytest.param(8, marks=pytest.mark.long)])
+def test_hardware_without_a_multiplier_computes_the_same(data, tmp_path, bits):
+    trainer, _ = trained(AdderNet(bits=bits, fine_tune=1, shift=0), data, 2)
+    network = trainer.network(data.x_train, "shapes", {})
+    design = Design.of(network, "l1", 4, 2)
+    kinds = {cell.kind for cell in rtlil_cells(design.rtlil())}
+    assert "$add" in kinds and not kinds & FORBIDDEN_CELLS
+    images = data.x_test[:5]
+    result = simulate(design, images, jobs=1, cache=Cache(tmp_path))
+    np.testing.assert_array_equal(result.outputs, network.predict(images))
 
 
 def test_layers_that_narrow_before_pooling_give_the_same_as_after(data):
