@@ -5,26 +5,37 @@ fitted to; each for the layers whose operation, operands and weights it can take
 alone and every pair of them is looked at; in a pair, a layer gets whichever takes fewer cycles.
 The cost of a choice is
 
-    cycles per image (closed form) x look-up tables (estimated)
+    cycles per image (closed form) / clock (estimated) x area
+    area = look-up tables + block RAMs x the device's look-up tables per block RAM (both estimated)
 
-so what is best is the number of images per second and look-up table, at equal clocks. What does
-not fit the device comes after everything that does.
+so what is best is the number of images per second and area; a block RAM is as dear as the
+look-up tables it comes with. What does not fit the device comes after everything that does, and
+is refused where somebody named the device. Where clocks are not known, they count as equal.
+
+The best one is found without estimating all of them: arrays and bits of memory alone cost less
+than whole designs and are estimated much faster, so candidates are looked at in the order of what
+these cost, until that is more than the best one found.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from .arith import ARITHMETICS
 from .assignment import AUTO, assign
 from .devices import Device
-from .errors import ModelError, UsageError
-from .estimate import Estimate, estimate, fitted_arithmetics
+from .devices import device as find_device
+from .errors import DoesNotFit, ModelError, UsageError
+from .estimate import Estimate, at_least, clock_mhz, estimate, fitted_arithmetics
 from .network import Network
 from .operands import check_arithmetics
 from .program import Program
 
-__all__ = ["DEFAULT_DEVICE", "Choice", "choices", "resolve"]
+if TYPE_CHECKING:
+    from .design import Design
+
+__all__ = ["DEFAULT_DEVICE", "Choice", "best", "best_that_fits", "choices", "cost", "resolve"]
 
 #: What a choice is made for unless somebody says.
 DEFAULT_DEVICE = "ecp5-45k"
@@ -45,31 +56,117 @@ class Choice:
     estimate: Estimate
 
     @property
-    def cost(self) -> int:
-        """Cycles per image times look-up tables."""
-        return self.estimate.cycles_per_image * self.estimate.resources["lut"]
+    def cost(self) -> float:
+        """Microseconds per image (or cycles, where the clock is not known) times area."""
+        found = self.estimate
+        return cost(found.device, found.resources, found.cycles_per_image, found.clock_mhz)
+
+    @property
+    def rank(self) -> tuple[bool, float, str]:
+        """What choices are ordered by, the best one first."""
+        return not self.estimate.fits, self.cost, self.text
+
+
+def cost(device: Device, resources: Mapping[str, float], cycles_per_image: int,
+         clock_mhz: float | None) -> float:
+    """Time per image times area, see above."""
+    limits = device.limits
+    price = limits["lut"] / limits["block_ram"] if limits["block_ram"] else 0
+    return (cycles_per_image / (clock_mhz or 1)
+            * (resources["lut"] + price * resources["block_ram"]))
 
 
 def resolve(network: Network, choice: str, rows: int, columns: int,
-            device: str | Device = DEFAULT_DEVICE) -> str:
+            device: str | Device | None = None) -> str:
     """`choice`, or the best one if it is ``"auto"``.
+
+    Parameters
+    ----------
+    network : Network
+    choice : str
+    rows, columns : int
+        Of every array.
+    device : str or Device, optional
+        By default `DEFAULT_DEVICE`, whether it is large enough or not.
+
+    Raises
+    ------
+    ModelError
+        No candidate can take some layer.
+    DoesNotFit
+        None fits the device that was named.
+    """
+    if choice != AUTO:
+        return choice
+    if device is None:
+        return best(network, rows, columns).text
+    return best_that_fits(network, rows, columns, device).text
+
+
+def best_that_fits(network: Network, rows: int, columns: int, device: str | Device) -> Choice:
+    """The best choice, refused if the device is too small for it.
+
+    Raises
+    ------
+    ModelError, DoesNotFit
+        See `resolve`.
+    """
+    found = best(network, rows, columns, device)
+    if found.estimate.fits:
+        return found
+    part, lacking = found.estimate.device, found.estimate.lacking
+    needs = ", ".join(f"{need} {name.replace('_', ' ')} of {there}"
+                      for name, (need, there) in lacking.items())
+    raise DoesNotFit(f"auto must find a choice of arithmetics that fits {part.name}, but there is "
+                     f"none: the cheapest one, {found.text}, needs {needs}", lacking)
+
+
+def best(network: Network, rows: int, columns: int,
+         device: str | Device = DEFAULT_DEVICE) -> Choice:
+    """The first of `choices`, without estimating all of them."""
+    device = find_device(device)
+    bounded = []
+    for text, design in _designs(network, rows, columns, device):
+        needs: dict[str, float] = dict(at_least(design, device))
+        clock = clock_mhz({a.name for a in design.arithmetics}, rows * columns, device)
+        too_much = any(needs[name] > device.limits.get(name, 0) for name in needs)
+        # Nothing holds a bit of memory for less than a block RAM.
+        needs["block_ram"] = max(needs["block_ram"],
+                                 design.memory_bits / device.rules.block_ram_bits)
+        bounded.append(((too_much, cost(device, needs, design.cycles_per_image, clock)), text,
+                        design))
+    found: Choice | None = None
+    for bound, text, design in sorted(bounded, key=lambda entry: entry[:2]):
+        if found is not None and bound > found.rank[:2]:
+            break
+        one = Choice(text, estimate(design, device))
+        if found is None or one.rank < found.rank:
+            found = one
+    return found
+
+
+def choices(network: Network, rows: int, columns: int,
+            device: str | Device = DEFAULT_DEVICE) -> list[Choice]:
+    """Every choice that is looked at, the best one first.
 
     Raises
     ------
     ModelError
         No candidate can take some layer.
     """
-    return choices(network, rows, columns, device)[0].text if choice == AUTO else choice
+    device = find_device(device)
+    return sorted((Choice(text, estimate(design, device))
+                   for text, design in _designs(network, rows, columns, device)),
+                  key=lambda choice: choice.rank)
 
 
-def choices(network: Network, rows: int, columns: int,
-            device: str | Device = DEFAULT_DEVICE) -> list[Choice]:
-    """Every choice that is looked at, the best one first."""
+def _designs(network: Network, rows: int, columns: int,
+             device: Device) -> Iterator[tuple[str, "Design"]]:
     from .design import Design  # designs are made by choices
     from .lowering import lower
     program = lower(network)
     able = _able(program, fitted_arithmetics(device))
-    found = {}
+    found = set()
     for group in (group for size in (1, 2) for group in combinations(able, size)):
         names = _fastest(program, {name: able[name] for name in group}, rows, columns)
         if names is None:
@@ -81,11 +178,11 @@ def choices(network: Network, rows: int, columns: int,
                 design = Design.of(network, text, rows, columns)
             except ModelError:  # together, layers need wider operands than each alone
                 continue
-            found[text] = Choice(text, estimate(design, device))
+            found.add(text)
+            yield text, design
     if not found:
         raise ModelError(f"no exact arithmetic without multiplier takes all layers of the "
                          f"network; candidates are {', '.join(fitted_arithmetics(device))}")
-    return sorted(found.values(), key=lambda c: (not c.estimate.fits, c.cost, c.text))
 
 
 def _able(program: Program, names: Iterable[str]) -> dict[str, set[int]]:

@@ -28,7 +28,7 @@ from importlib import resources
 
 from ._census import census
 from ._census_netlist import Part
-from ._mapping_rules import MappingRules
+from ._mapping_rules import MappingRules, MemoryShape
 from .arith import Arithmetic
 from .carry_chain import CarryChain
 from .design import Design
@@ -117,13 +117,19 @@ def estimate(subject: Design | Kernel, device: str | Device = "ecp5-45k") -> Est
 
 
 def at_least(design: Design, device: str | Device) -> dict[str, int]:
-    """Resources of a design's arrays alone, estimated much faster than all of it."""
+    """Resources of a design's arrays and activation memories, estimated much faster than all."""
     device = find_device(device)
     schedule, parts = design.schedule, Counter()
     for kind in schedule.engines:
         parts += census(SystolicArray(kind, design.rows, design.columns, schedule.hop,
                                       kind.holds_weights))
-    return _resources(_of_parts(parts, schedule.engines, device), device)
+    found = _resources(_of_parts(parts, schedule.engines, device), device)
+    copy = MemoryShape(schedule.activation_bits, schedule.memory_words, "", 1, False, True, True)
+    if device.rules.mapping.memory(copy).block_ram:
+        # However it is cut into slices, every row's taps have a copy.
+        blocks = -(-copy.width * copy.depth // device.rules.block_ram_bits)
+        found["block_ram"] += design.rows * schedule.taps * blocks
+    return found
 
 
 def clock_mhz(arithmetics: Iterable[str], elements: int, device: str | Device) -> float | None:

@@ -121,10 +121,10 @@ def read_choice(network: "Network", text: str, rows: int, columns: int,
                 device: str | None = None) -> str:
     """Arithmetics as ``--arith`` names them; what ``auto`` stands for is told."""
     from ..assignment import AUTO
-    from ..choose import DEFAULT_DEVICE, resolve
+    from ..choose import resolve
     if text.strip() != AUTO:
         return text
-    chosen = resolve(network, AUTO, rows, columns, device or DEFAULT_DEVICE)
+    chosen = resolve(network, AUTO, rows, columns, device)
     tell(f"auto: --arith {chosen}")
     return chosen
 

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import UsageError
 from ._choices import completion
-from ._options import Array, DeviceName, read_array, read_bits, read_choice
+from ._options import Array, DeviceName, read_array, read_bits
 from ._terminal import show_path, show_table, tell
 
 EXAMPLE = "nmahw estimate lenet5-w8a8 --arith auto --array 8x8 --device ecp5-45k"
@@ -40,7 +40,9 @@ def command(
 
     The array alone: nmahw estimate --arith distributed --array 16x16 --bits 8x8
     """
+    from ..assignment import AUTO
     from ..bundled import load_model
+    from ..choose import best_that_fits
     from ..design import Design
     from ..devices import RESOURCES
     from ..devices import device as device_called
@@ -56,15 +58,19 @@ def command(
         if bits is not None or positions is not None:
             raise UsageError("--bits and --positions must not be given with a MODEL, whose "
                              "operands are its own")
-        network = load_model(model)
-        subject = Design.of(network, read_choice(network, arith, rows, columns, device),
-                            rows, columns)
+        network, chosen = load_model(model), None
+        if arith.strip() == AUTO:
+            chosen = best_that_fits(network, rows, columns, part)
+            arith = chosen.text
+            tell(f"auto: --arith {arith}")
+        subject = Design.of(network, arith, rows, columns)
         arithmetic = str(subject.arithmetic)
+        found = chosen.estimate if chosen else estimate(subject, part)
     else:
         subject = Kernel.of(arith, rows, columns, *operands(*read_bits(bits or "8x8")),
                             positions=positions or 512)
         arithmetic = str(subject.arithmetic)
-    found = estimate(subject, part)
+        found = estimate(subject, part)
     show_table(f"{arithmetic}, {rows}x{columns} array on {part.name}, estimated",
                ("resource", "needed", "there", "%"),
                [(_words(name, part), found.resources[name], found.limits[name],
@@ -72,6 +78,9 @@ def command(
                  if found.limits[name] else "") for name in RESOURCES])
     if found.cycles_per_image is not None:
         tell(f"cycles an image: {found.cycles_per_image:,}")
+    if found.clock_mhz is not None:
+        tell(f"clock: about {found.clock_mhz:.0f} MHz, "
+             f"{found.clock_mhz * 1e6 / found.cycles_per_image:,.0f} images a second")
     tell(f"operations a cycle: {found.macs_per_cycle:.3g}")
     if not found.is_fitted:
         tell("LUT and FF are a guess: the model was not fitted to these arithmetics")
@@ -80,7 +89,8 @@ def command(
             "device": part.name, "arithmetic": arithmetic, "rows": rows, "columns": columns,
             "resources": dict(found.resources), "limits": found.limits, "fits": found.fits,
             "is_fitted": found.is_fitted, "cycles_per_image": found.cycles_per_image,
-            "macs_per_cycle": found.macs_per_cycle}, indent=2) + "\n"))
+            "macs_per_cycle": found.macs_per_cycle, "clock_mhz": found.clock_mhz},
+            indent=2) + "\n"))
     if found.fits:
         tell(f"fits {part.name}")
     else:
