@@ -16,14 +16,16 @@ def softmax_cross_entropy(scores: np.ndarray, y: np.ndarray, rule: Rule = _EXACT
                           ) -> tuple[np.ndarray, np.ndarray]:
     """Loss of each image (batch,), and its gradient (batch, classes), not divided by the batch.
 
-    The gradient takes an exponential and a quotient of each score, both the rule's.
+    The gradient takes an exponential and a quotient of each score, both the rule's. That of the
+    class is less the sum of the others, so that all sum to zero where quotients are rough.
     """
     shifted = scores - scores.max(axis=1, keepdims=True)
     exponentials = rule.exponential(shifted)
     total = exponentials.sum(axis=1, keepdims=True)
     rows = np.arange(len(y))
     gradient = rule.quotient(exponentials, total)
-    gradient[rows, y] -= 1
+    gradient[rows, y] = 0
+    gradient[rows, y] = -gradient.sum(axis=1)
     return np.log(total[:, 0]) - shifted[rows, y], gradient
 
 
