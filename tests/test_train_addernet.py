@@ -20,6 +20,7 @@ from nmahw.train.layers import BatchNorm, Matrix, build
 from nmahw.train.methods.addernet import AdderNet
 from nmahw.train.optimisers import Sgd
 from nmahw.train.rule import Rule
+from nmahw.train.run import checkpoint_path, train
 from nmahw.train.topology import Topology
 
 SMALL = ("conv 4 3 padding=1, batch_norm, relu, max_pool 2, conv 6 3, relu_here, flatten, "
@@ -284,6 +285,29 @@ def test_resumes_bit_for_bit(data, method, stop):
     # Back from the quantised to the float part, as after the last epoch.
     second.restore(kept)
     np.testing.assert_array_equal(second.scores(data.x_test), first.scores(data.x_test))
+
+
+def test_quantised_training_begins_from_a_float_checkpoint(data, tmp_path):
+    topology = Topology.of(SMALL)
+    straight = train(AdderNet(batch=32, shift=0), topology, data, 6, 5, tmp_path / "float.npz")
+    start = str(checkpoint_path(tmp_path / "float.npz"))
+    method = AdderNet(bits=4, batch=32, start=start)
+    run = train(method, topology, data, 2, 5, tmp_path / "four.npz")
+    assert run.trainer.quantised and run.record["test_accuracy"] > 0.8
+    assert run.record["network_test_accuracy"] == run.record["test_accuracy"]
+    fresh = method.trainer(topology, data, 2, 5)
+    one, other = fresh.state(), straight.trainer.state()
+    for name in one:
+        if name.startswith("model."):
+            np.testing.assert_array_equal(one[name], other[name])
+    with pytest.raises(UsageError, match="must be a training with last normal, not adder"):
+        replace(method, last="normal").trainer(topology, data, 2, 5)
+    with pytest.raises(UsageError, match="must be of topology flatten, dense 3, batch_norm, not"):
+        method.trainer(Topology.of("flatten, dense 3, batch_norm"), data, 2, 5)
+    with pytest.raises(UsageError, match="start must be left out without bits"):
+        AdderNet(start=start)
+    with pytest.raises(ModelError, match="none.npz does not exist"):
+        replace(method, start=str(tmp_path / "none.npz")).trainer(topology, data, 2, 5)
 
 
 def test_grids_of_weights():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..adder_export import (
     settle,
 )
 from ..dataset import Dataset
+from ..datasets import fingerprint
 from ..gradient import LOSSES, GradientTrainer
 from ..layers import Matrix, Model, build
 from ..optimisers import Sgd, cosine
@@ -72,7 +74,9 @@ class AdderNet(Method):
     first: str = _option("adder", "first layer with weights: adder or normal")
     last: str = _option("adder", "last layer with weights: adder or normal")
     terms: int = _option(2, "signed powers of two in a batch norm's factor, 1 or 2 (with bits)")
-    loss: str = _option("softmax", "softmax or squared_hinge")
+    loss: str = _option("softmax", "loss that is made small")
+    start: str = _option("", "checkpoint of a float training to begin from (with bits): then all "
+                             "epochs train the quantised network")
 
     def __post_init__(self):
         if self.bits not in (0, *range(2, 9)):
@@ -84,6 +88,8 @@ class AdderNet(Method):
             raise UsageError(f"terms must be 1 or 2, not {self.terms}")
         if self.loss not in LOSSES:
             raise UsageError(f"loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
+        if self.start and not self.bits:
+            raise UsageError("start must be left out without bits: it begins the quantised part")
         for name in ("rate", "fine_rate", "eta", "deviation"):
             if not 0 < getattr(self, name) < np.inf:
                 raise UsageError(f"{name} must be a positive number, not {getattr(self, name)}")
@@ -103,7 +109,7 @@ class AdderNet(Method):
 
     def trainer(self, topology: Topology, dataset: Dataset, epochs: int, seed: int
                 ) -> AdderTrainer:
-        if self.bits and self.fine_tune >= epochs:
+        if self.bits and not self.start and self.fine_tune >= epochs:
             raise UsageError(f"epochs must be more than the {self.fine_tune} of fine_tune, not "
                              f"{epochs}")
         rng = np.random.default_rng(seed)
@@ -121,7 +127,29 @@ class AdderNet(Method):
                 draw_filters(part, rng, self.deviation)
         if self.bits:
             check_chain(model.layers)
-        return AdderTrainer(self, model, dataset, epochs, seed)
+        trainer = AdderTrainer(self, model, dataset, epochs, seed)
+        if self.start:
+            trainer.begin_from(_float_state(Path(self.start), self, topology, dataset))
+        return trainer
+
+
+def _float_state(path: Path, method: AdderNet, topology: Topology, dataset: Dataset
+                 ) -> Mapping[str, np.ndarray]:
+    """State after the best epoch of a float training of the same network on the same images."""
+    # Checkpoints know all methods.
+    from ..checkpoint import Checkpoint, describe_method
+    checkpoint = Checkpoint.load(path)
+    found = checkpoint.identity
+    wanted = {"topology": topology.text, "data": fingerprint(dataset)}
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise UsageError(f"start {path} must be of {key} {value}, not {found.get(key)}")
+    described = describe_method(replace(method, bits=0, start=""))
+    for key in ("name", "bits", "first", "last"):
+        if found["method"].get(key) != described[key]:
+            raise UsageError(f"start {path} must be a training with {key} {described[key]}, not "
+                             f"{found['method'].get(key)}")
+    return checkpoint.best
 
 
 class AdderTrainer(GradientTrainer):
@@ -134,7 +162,9 @@ class AdderTrainer(GradientTrainer):
     def __init__(self, method: AdderNet, model: Model, dataset: Dataset, epochs: int, seed: int):
         self.method = method
         self._float = model
-        self._float_epochs = epochs - (method.fine_tune if method.bits else 0)
+        self._float_epochs = epochs
+        if method.bits:
+            self._float_epochs -= epochs if method.start else method.fine_tune
         self._fine_epochs = epochs - self._float_epochs
         #: Whether the model is the quantised one.
         self.quantised = False
@@ -177,8 +207,15 @@ class AdderTrainer(GradientTrainer):
         self.optimiser = self._optimiser(self.model)
         self.quantised, self._values = True, self._table(self.method.bits)
 
+    def begin_from(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take the model of a float training's state; steps are chosen when training begins."""
+        self._float.restore({name.removeprefix("model."): value for name, value in state.items()
+                             if name.startswith("model.")})
+
     def epoch(self, index: int, x: np.ndarray, y: np.ndarray, progress: Progress) -> EpochResult:
         if self.method.bits and index >= self._float_epochs and not self.quantised:
+            if self.method.start:
+                self._observe(x)
             self._begin_quantised()
         result = super().epoch(index, x, y, progress)
         self._twin = None
