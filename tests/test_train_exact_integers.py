@@ -266,7 +266,7 @@ def test_impossible_settings(settings, word):
 
 def test_sums_that_would_not_fit_a_word():
     text = "conv 2 3, relu, flatten, dense 3"
-    with pytest.raises(UsageError, match=r"layer 0 \(conv 2\): gradient sums must stay below 2\^31"):
+    with pytest.raises(UsageError, match=r"layer 0 \(conv 2\): gradient sums .* below 2\^31"):
         ExactIntegers(batch=256).trainer(Topology.of(text), data((2, 28, 28), images=8), 1, 0)
 
 
