@@ -15,6 +15,7 @@ from nmahw.signed_digits import signed_digits
 from nmahw.train.dataset import Dataset
 from nmahw.train.datasets import load_dataset
 from nmahw.train.fixed_point import FixedStage, input_shift
+from nmahw.train.float_files import read_stages
 from nmahw.train.methods import METHODS
 from nmahw.train.stages import FloatStage, geometries
 from nmahw.train.straight_through import StraightThrough
@@ -282,9 +283,10 @@ def test_starts_from_the_float_model_that_it_kept(tmp_path):
     assert np.mean(model.classify(data.x_test) == data.y_test) > 0.9
     method = METHODS.get("ternary")(start=str(path), batch=8)
     trainer = method.trainer(Topology.of(TINY), data, 3, 0)
-    assert trainer.warm_up == 0 and trainer.base == pytest.approx(1 / 255)
+    stages, base = read_stages(path, trainer._plans, data.input_format.shape)
+    assert trainer.warm_up == 0 and base == pytest.approx(1 / 255)
     signal = trainer._real(data.x_test)
-    for stage in trainer.float_stages:
+    for stage in stages:
         signal = stage.forward(signal, False)
     np.testing.assert_allclose(signal[:, :, 0, 0].T, model.predict(data.x_test), atol=1e-4)
     for index in range(3):
@@ -297,13 +299,20 @@ def test_starts_from_the_float_model_that_it_kept(tmp_path):
 def test_refuses_another_float_model(tmp_path):
     path = tmp_path / "float.npz"
     trained(METHODS.get("quantised")(warm_up=1, batch=32, keep_float=str(path)), 2)
-    method = METHODS.get("ternary")(start=str(path))
+
+    def begin(text: str, start: str) -> None:
+        data = spots()
+        trainer = METHODS.get("ternary")(start=start).trainer(Topology.of(text), data, 3, 0)
+        trainer.epoch(0, data.x_train, data.y_train, quiet)
+
     with pytest.raises(ModelError, match=r"layer 0 \(Conv\) must have"):
-        method.trainer(Topology.of(TINY.replace("max_pool 2, conv 4 2", "conv 4 4")), spots(), 3, 0)
+        begin(TINY.replace("max_pool 2, conv 4 2", "conv 4 4"), str(path))
     with pytest.raises(ModelError, match="must have 2 layers with weights, as the topology has"):
-        method.trainer(Topology.of("64-9-4"), spots(), 3, 0)
-    with pytest.raises(UsageError, match="must be an existing file|not"):
-        METHODS.get("ternary")(start="nowhere").trainer(Topology.of(TINY), spots(), 3, 0)
+        begin("64-9-4", str(path))
+    with pytest.raises(UsageError, match="suffix must be one of"):
+        begin(TINY, "nowhere")
+    with pytest.raises(ModelError, match="nowhere.npz"):
+        begin(TINY, "nowhere.npz")
 
 
 def test_a_loss_that_is_not_finite_names_the_layer():

@@ -133,19 +133,16 @@ class StraightThroughTrainer(Trainer):
                              f"{epochs}")
         plans = geometries(topology, dataset.input_format.shape)
         self.base = 1 / dataset.high
-        self.float_stages: list[FloatStage] | None
-        if method.start:
-            plans = [replace(plan, normalised=False) for plan in plans]
-            self.float_stages, self.base = read_stages(method.start, plans,
-                                                        self.input_format.shape)
-        else:
+        # A float model is read when training begins, and not needed to go on.
+        self.float_stages: list[FloatStage] | None = None
+        if not method.start:
             rng = np.random.default_rng(seed)
             self.float_stages = [FloatStage(plan, rng) for plan in plans]
         self._float_plans = plans
         self._plans = [replace(plan, normalised=False) for plan in plans]
         self.stages: list[FixedStage] = []
         self.input_shift, self.input_high = 0, 0
-        self.optimiser = Adam(self.float_stages)
+        self.optimiser = Adam(self.float_stages or [])
 
     # Inputs.
 
@@ -170,6 +167,9 @@ class StraightThroughTrainer(Trainer):
     # Training.
 
     def epoch(self, index: int, x: np.ndarray, y: np.ndarray, progress: Progress) -> EpochResult:
+        if index == 0 and self.method.start:
+            self.float_stages, self.base = read_stages(self.method.start, self._plans,
+                                                       self.input_format.shape)
         if index == 0 and self.warm_up == 0:
             self._fix(x)
         warming = index < self.warm_up
