@@ -152,7 +152,7 @@ def test_signed_powers_are_the_nearest(terms):
     signs, exponents = signed_powers(factors, terms)
     got = (signs * 2.0**exponents).sum(axis=1)
     top = exponents.max()
-    powers = [0.0] + [sign * 2.0**e for e in range(top - 9, top + 1) for sign in (-1, 1)]
+    powers = [0.0] + [sign * 2.0**e for e in range(top - 8, top + 1) for sign in (-1, 1)]
     for factor, value in zip(factors, got, strict=True):
         sums = [a + (b if terms == 2 else 0) for a in powers for b in powers]
         assert abs(value - factor) <= min(abs(s - factor) for s in sums) + 1e-12
@@ -362,8 +362,8 @@ def test_float_only_chain_has_no_network_but_trains(data):
 
 
 def test_too_few_epochs_and_foreign_states(data):
-    with pytest.raises(UsageError, match="epochs must be more than the 10 of fine_tune, not 10"):
-        AdderNet(bits=4).trainer(Topology.of(SMALL), data, 10, 1)
+    with pytest.raises(UsageError, match="epochs must be more than the 3 of fine_tune, not 3"):
+        AdderNet(bits=4).trainer(Topology.of(SMALL), data, 3, 1)
     trainer = AdderNet().trainer(Topology.of(SMALL), data, 2, 1)
     with pytest.raises(ModelError, match="of another method or topology"):
         trainer.restore({"model.0.weights": np.zeros(3)})

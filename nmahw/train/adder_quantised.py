@@ -25,7 +25,7 @@ __all__ = ["FixedPoint", "GridAdder", "GridProduct", "GridReLU", "ShiftNorm",
            "signed_powers"]
 
 #: Exponents of a layer's terms reach this far below its largest one.
-_SPREAD = 10
+_SPREAD = 8
 #: Fraction bits that constants have at least.
 _LEAST_FRACTION = 3
 
@@ -41,7 +41,7 @@ def signed_powers(factors: np.ndarray, terms: int = 2) -> tuple[np.ndarray, np.n
     -------
     signs, exponents : int64 arrays (channels, 2)
         ``sum(signs * 2.0**exponents, axis=1)``; a term of sign 0 is none. Exponents reach
-        from that of the largest factor to 10 below it.
+        from that of the largest factor to 8 below it.
     """
     factors = np.asarray(factors, dtype=np.float64)
     top = int(np.ceil(np.log2(max(np.abs(factors).max(), 2.0**-60))))

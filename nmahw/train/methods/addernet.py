@@ -62,8 +62,8 @@ class AdderNet(Method):
     needs: ClassVar[tuple[str, ...]] = ("numba",)
 
     bits: int = _option(0, "width of activations and filters, 2..8; 0 trains in float")
-    fine_tune: int = _option(10, "last epochs, which train the quantised network (with bits)")
-    rate: float = _option(0.1, "first learning rate; half a cosine down to 0")
+    fine_tune: int = _option(3, "last epochs, which train the quantised network (with bits)")
+    rate: float = _option(0.3, "first learning rate; half a cosine down to 0")
     fine_rate: float = _option(0.01, "the same for the epochs on the quantised network")
     eta: float = _option(0.2, "root mean square of an adder layer's adapted gradient")
     momentum: float = _option(0.9, "of stochastic gradient descent")
