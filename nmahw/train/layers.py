@@ -13,7 +13,14 @@ import numpy as np
 
 from ..errors import ModelError
 from . import topology as plan
-from .norm_kernels import centre, channel_sums, normalise, normalise_backward, product_sums
+from .norm_kernels import (
+    add_to_channels,
+    centre,
+    channel_sums,
+    normalise,
+    normalise_backward,
+    product_sums,
+)
 from .patches import fold, max_pool, max_unpool, unfold
 from .rule import Rule
 from .topology import Topology
@@ -83,7 +90,7 @@ class Matrix(Layer):
         self._w = self.rule.effective(self.parameters["weights"])
         sums = self.rule.sums(self._x, self._w)
         if "bias" in self.parameters:
-            sums = sums + self.parameters["bias"]
+            add_to_channels(sums, self.parameters["bias"])
         return sums.reshape(*shape, -1)
 
     def backward(self, gradient: np.ndarray) -> np.ndarray | None:

@@ -7,7 +7,8 @@ instructions are used whatever the number of channels.
 import numba
 import numpy as np
 
-__all__ = ["centre", "channel_sums", "normalise", "normalise_backward", "product_sums"]
+__all__ = ["add_to_channels", "centre", "channel_sums", "normalise", "normalise_backward",
+           "product_sums"]
 
 _jit = numba.njit(cache=True, nogil=True)
 _ROWS = 16
@@ -41,6 +42,16 @@ def channel_sums(x: np.ndarray) -> np.ndarray:
         for i in range(min(width, len(flat) - start)):
             sums[i] += flat[start + i]
     return _fold_sums(sums, channels)
+
+
+@_jit
+def add_to_channels(x: np.ndarray, values: np.ndarray) -> None:
+    """Add `values` (channels,) to every row of `x` (rows, channels), in place."""
+    wide = _tiled(values)
+    flat = x.reshape(-1)
+    for start in range(0, len(flat), len(wide)):
+        for i in range(min(len(wide), len(flat) - start)):
+            flat[start + i] += wide[i]
 
 
 @_jit

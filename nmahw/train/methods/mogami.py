@@ -59,7 +59,8 @@ class Mogami(Method):
         "help": "how often the rate halves over the second half of the epochs"})
     momentum: float = field(default=0.9, metadata={"help": "0 to below 1"})
     decay: float = field(default=0.0, metadata={"help": "weight decay, 0 to below 1"})
-    loss: str = field(default="softmax", metadata={"help": "softmax, squared_hinge or squared_error"})
+    loss: str = field(default="softmax", metadata={
+        "help": "softmax, squared_hinge or squared_error"})
     shift: int = field(default=0, metadata={
         "help": "pixels by which training images are moved at random"})
 
