@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,7 +28,7 @@ from ..adder_export import (
 from ..dataset import Dataset
 from ..datasets import fingerprint
 from ..gradient import LOSSES, GradientTrainer
-from ..layers import Matrix, Model, build
+from ..layers import Matrix, MaxPool, Model, ReLU, build
 from ..optimisers import Sgd, cosine
 from ..rule import Rule
 from ..topology import Topology
@@ -122,6 +123,10 @@ class AdderNet(Method):
         if self.last == "normal":
             rules[count - 1] = normal
         model = build(topology, dataset.input_format.shape, adder, rng, rules, AdderMatrix)
+        # The same results and gradients, of fewer values.
+        for index, (one, next_one) in enumerate(pairwise(model.layers)):
+            if isinstance(one, ReLU) and isinstance(next_one, MaxPool):
+                model.layers[index:index + 2] = [next_one, one]
         for part in model.parts():
             if isinstance(part, Matrix) and isinstance(part.rule, AdderRule):
                 draw_filters(part, rng, self.deviation)
