@@ -5,6 +5,8 @@ both formats: where the lower halves of operands and constant are zero, so is th
 Each operation says what bits it gives; `product` is `nmahw.arith.int_add.int_add_patterns`.
 """
 
+from collections.abc import Callable
+
 import numba
 import numpy as np
 from numba import types
@@ -21,6 +23,7 @@ _SMALLEST = np.int32(0x00800000)
 _LARGEST = np.int32(0x7F7FFFFF)
 _INFINITY = np.int32(0x7F800000)
 _ONE = np.int32(0x3F800000)
+_ZERO = np.int32(0)
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 _SIGN = np.int32(-0x80000000)
 _UPPER = np.int32(-0x10000)
@@ -41,33 +44,57 @@ def _as_float(typing_context, pattern):
     return types.float32(types.int32), generate
 
 
+@_jit
+def _product_bits(x, w, constant):
+    """Pattern of the product. Only conditional values, so that loops over it are vector code."""
+    magnitude_x, magnitude_w = np.int32(x & _MAGNITUDE), np.int32(w & _MAGNITUDE)
+    moved = np.int32(np.int32(magnitude_x - _ONE) + constant)
+    # Compared before they are added: a sum of 32 bits may overflow.
+    total = np.int32(moved + magnitude_w) if moved <= np.int32(_LARGEST - magnitude_w) \
+        else _INFINITY
+    total = total if moved >= np.int32(_SMALLEST - magnitude_w) else _ZERO
+    total = _INFINITY if max(magnitude_x, magnitude_w) > _LARGEST else total
+    total = _ZERO if min(magnitude_x, magnitude_w) < _SMALLEST else total
+    return np.int32(total | np.int32((x ^ w) & _SIGN))
+
+
+@_jit
+def _quotient_bits(x, w, constant):
+    """Pattern of the quotient."""
+    magnitude_x, magnitude_w = np.int32(x & _MAGNITUDE), np.int32(w & _MAGNITUDE)
+    difference, moved = np.int32(magnitude_x - magnitude_w), np.int32(_ONE - constant)
+    total = np.int32(difference + moved) if difference <= np.int32(_LARGEST - moved) \
+        else _INFINITY
+    total = total if difference >= np.int32(_SMALLEST - moved) else _ZERO
+    total = _ZERO if magnitude_w > _LARGEST else total
+    total = _INFINITY if magnitude_x > _LARGEST else total
+    total = _INFINITY if magnitude_w < _SMALLEST else total
+    total = _ZERO if magnitude_x < _SMALLEST else total
+    return np.int32(total | np.int32((x ^ w) & _SIGN))
+
+
 @_elementwise
 def _product(x, w, constant):
-    magnitude_x, magnitude_w = x & _MAGNITUDE, w & _MAGNITUDE
-    sign = np.int32((x ^ w) & _SIGN)
-    # In 64 bits, where no sum of 32-bit integers overflows.
-    total = np.int64(magnitude_x) + np.int64(magnitude_w) - _ONE + constant
-    if magnitude_x < _SMALLEST or magnitude_w < _SMALLEST:
-        return sign
-    if magnitude_x > _LARGEST or magnitude_w > _LARGEST or total > _LARGEST:
-        return np.int32(sign | _INFINITY)
-    if total < _SMALLEST:
-        return sign
-    return np.int32(sign | np.int32(total))
+    return _product_bits(x, w, constant)
 
 
 @_elementwise
 def _quotient(x, w, constant):
-    magnitude_x, magnitude_w = x & _MAGNITUDE, w & _MAGNITUDE
-    sign = np.int32((x ^ w) & _SIGN)
-    total = np.int64(magnitude_x) - np.int64(magnitude_w) + _ONE - constant
-    if magnitude_x < _SMALLEST:
-        return sign
-    if magnitude_x > _LARGEST or magnitude_w < _SMALLEST or total > _LARGEST:
-        return np.int32(sign | _INFINITY)
-    if magnitude_w > _LARGEST or total < _SMALLEST:
-        return sign
-    return np.int32(sign | np.int32(total))
+    return _quotient_bits(x, w, constant)
+
+
+@_jit
+def _product_rows(x, w, constant, out):
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[i, j] = _product_bits(x[i, j], w[0, j], constant)
+
+
+@_jit
+def _quotient_rows(x, w, constant, out):
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[i, j] = _quotient_bits(x[i, j], w[0, j], constant)
 
 
 @_elementwise
@@ -163,7 +190,7 @@ def _multiply_sum_any(a, b, constant, out):
     for r in range(a.shape[0]):
         for j in range(a.shape[1]):
             for n in range(b.shape[1]):
-                out[r, n] += _as_float(_product(a[r, j], b[j, n], constant))
+                out[r, n] += _as_float(_product_bits(a[r, j], b[j, n], constant))
 
 
 def _patterns(a: np.ndarray) -> np.ndarray:
@@ -202,13 +229,22 @@ def multiply_sum(a: np.ndarray, b: np.ndarray, constant: int = 0) -> np.ndarray:
     return np.ascontiguousarray(out[:, :columns]) if missing else out
 
 
-def _broadcast(function: np.ufunc, x: np.ndarray, w: np.ndarray, constant: int) -> np.ndarray:
+def _broadcast(rows: Callable, general: np.ufunc, x: np.ndarray, w: np.ndarray, constant: int
+               ) -> np.ndarray:
+    """By `rows`, vector code, if both are of one shape, or `x` has rows to combine with `w`."""
     x, w, constant = _patterns(x), _patterns(w), np.int32(constant)
-    if x.ndim == 2 and w.shape == x.shape[1:] and len(x) % _ROWS == 0:
-        # Many short rows with one: as fewer long ones, for the sake of speed.
-        return _float(function(x.reshape(-1, _ROWS * len(w)), np.tile(w, _ROWS), constant)
-                      ).reshape(x.shape)
-    return _float(function(x, w, constant))
+    if w.size == 1 and w.ndim <= x.ndim:
+        w = np.full(x.shape, w.reshape(()))
+    if x.ndim and x.shape == w.shape:
+        shape = 1, -1
+    elif x.ndim == 2 and w.shape == x.shape[1:] and len(x) % _ROWS == 0:
+        # Many short rows are a few long ones.
+        shape, w = (-1, _ROWS * len(w)), np.tile(w, _ROWS)
+    else:
+        return _float(general(x, w, constant))
+    out = np.empty_like(x)
+    rows(x.reshape(shape), w.reshape(1, -1), constant, out.reshape(shape))
+    return _float(out)
 
 
 def product(x: np.ndarray, w: np.ndarray, constant: int = 0) -> np.ndarray:
@@ -218,7 +254,7 @@ def product(x: np.ndarray, w: np.ndarray, constant: int = 0) -> np.ndarray:
     above the largest finite number; a sum below the smallest normal one gives zero. Signs are the
     exclusive or.
     """
-    return _broadcast(_product, x, w, constant)
+    return _broadcast(_product_rows, _product, x, w, constant)
 
 
 def quotient(x: np.ndarray, w: np.ndarray, constant: int = 0) -> np.ndarray:
@@ -228,7 +264,7 @@ def quotient(x: np.ndarray, w: np.ndarray, constant: int = 0) -> np.ndarray:
     subnormal `x` gives zero; else infinite or NaN `x`, zero or subnormal `w` or too large a result
     gives infinity; else infinite or NaN `w` or too small a result gives zero.
     """
-    return _broadcast(_quotient, x, w, constant)
+    return _broadcast(_quotient_rows, _quotient, x, w, constant)
 
 
 def square_root(x: np.ndarray, constant: int = 0) -> np.ndarray:
