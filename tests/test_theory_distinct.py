@@ -91,7 +91,7 @@ def test_cutting_the_work_into_pieces_changes_nothing(layer, rule, scope, many, 
     whole = distinct_products(x, weights, stride, padding, rule, scope)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distinct, "_MANY", many)
-        patch.setattr(distinct, "_LARGEST", largest)
+        patch.setattr(distinct, "_CACHED", largest)
         patch.setattr(_fields, "_LARGEST", largest)
         pieces = distinct_products(x, weights, stride, padding, rule, scope)
         values = distinct_values(x, weights, stride, padding) if x.max() < 10**6 else None

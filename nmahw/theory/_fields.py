@@ -60,8 +60,8 @@ else:  # numpy 1
         return _BITS[halves].sum(axis=-1)
 
 
-def value_fields(codes: np.ndarray, count: int, rows: AxisBlocks, columns: AxisBlocks
-                 ) -> Iterator[tuple[slice, np.ndarray]]:
+def value_fields(codes: np.ndarray, count: int, rows: AxisBlocks, columns: AxisBlocks,
+                 most: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
     """Values in the field of every tap.
 
     Parameters
@@ -71,6 +71,8 @@ def value_fields(codes: np.ndarray, count: int, rows: AxisBlocks, columns: AxisB
     count : int
         Number of values there may be.
     rows, columns : AxisBlocks
+    most : int, optional
+        Values that a part is to have at most; parts that fit the cache are faster.
 
     Yields
     ------
@@ -83,7 +85,8 @@ def value_fields(codes: np.ndarray, count: int, rows: AxisBlocks, columns: AxisB
     batch, channels = codes.shape[:2]
     cell = _cells(channels, rows, columns)
     cells = channels * len(rows.sizes) * len(columns.sizes)
-    part = max(_WORD, min(-(-count // _WORD) * _WORD, _LARGEST // cells // _WORD * _WORD))
+    part = min(count, _LARGEST // cells, count if most is None else most)
+    part = max(_WORD, -(-part // _WORD) * _WORD)
     images = max(1, _LARGEST // (cells * part))
     for start in range(0, batch, images):
         chosen = slice(start, min(start + images, batch))

@@ -28,8 +28,8 @@ __all__ = ["SCOPES", "distinct_products", "distinct_values", "distinct_weights",
 #: of an output channel, all kernels that read an input channel, or the whole layer.
 SCOPES = ("kernel", "filter", "channel", "layer")
 
-# Bytes of the largest intermediate array.
-_LARGEST = 1 << 26
+# Bytes of the largest intermediate array: what fits a cache.
+_CACHED = 1 << 22
 # Values from which on it pays to look for those that meet the same taps.
 _MANY = 1 << 14
 
@@ -106,9 +106,10 @@ def distinct_products(x: np.ndarray, weights: np.ndarray, stride: int = 1, paddi
         rows, columns = (axis_blocks(size, taps, stride) for size, taps in
                          zip(x.shape[2:], weights.shape[2:], strict=True))
         starts = np.flatnonzero(np.diff(owners, prepend=-1))
-        for images, fields, multiplicity in _fields(codes, count, rows, columns):
+        most = _CACHED // len(tap) * 8
+        for images, fields, multiplicity in _fields(codes, count, rows, columns, most):
             fields = fields.reshape(len(fields), -1, fields.shape[-1])
-            piece = max(1, _LARGEST // (8 * len(tap) * fields.shape[-1]))
+            piece = max(1, _CACHED // (8 * len(tap) * fields.shape[-1]))
             for at in range(0, len(fields), piece):
                 met = np.bitwise_or.reduceat(fields[at:at + piece, tap], first, axis=1)
                 where = slice(images.start + at, images.start + at + len(met))
@@ -117,11 +118,11 @@ def distinct_products(x: np.ndarray, weights: np.ndarray, stride: int = 1, paddi
     return result.reshape(len(x), *shape)
 
 
-def _fields(codes: np.ndarray, count: int, rows: AxisBlocks, columns: AxisBlocks
+def _fields(codes: np.ndarray, count: int, rows: AxisBlocks, columns: AxisBlocks, most: int
             ) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
     """What `value_fields` gives, and how many values each bit stands for (None: one)."""
     if count <= _MANY:
-        for images, fields in value_fields(codes, count, rows, columns):
+        for images, fields in value_fields(codes, count, rows, columns, most):
             yield images, fields, None
         return
     for index in range(len(codes)):
@@ -129,7 +130,7 @@ def _fields(codes: np.ndarray, count: int, rows: AxisBlocks, columns: AxisBlocks
         local, multiplicity, others, left = merge_local(codes[image], count, rows, columns)
         for of, total, weights in ((local, len(multiplicity), multiplicity), (others, left, None)):
             at = 0
-            for _, fields in value_fields(of, total, rows, columns) if total else ():
+            for _, fields in value_fields(of, total, rows, columns, most) if total else ():
                 bits = fields.shape[-1] * 64
                 yield image, fields, None if weights is None else weights[at:at + bits]
                 at += bits
@@ -139,12 +140,16 @@ def _count(met: np.ndarray, multiplicity: np.ndarray | None) -> np.ndarray:
     """Values in each bit set of (images, groups, words)."""
     if multiplicity is None:
         return popcount(met).sum(axis=2, dtype=np.int64)
+    # By bytes: what each of their 256 values stands for. Bits as packbits orders them.
+    size = met.shape[-1] * 8
+    padded = np.zeros(size * 8, dtype=np.int64)
+    padded[:len(multiplicity)] = multiplicity
+    tables = padded.reshape(size, 8) @ np.unpackbits(np.arange(256, dtype=np.uint8)[:, None],
+                                                     axis=1).T.astype(np.int64)
     result = np.zeros(met.shape[:2], dtype=np.int64)
-    for bit in range(len(multiplicity)):
-        if multiplicity[bit]:
-            # As packbits orders bits: bytes upwards, the highest bit of a byte first.
-            byte = met.view(np.uint8)[:, :, bit // 8]
-            result += np.where(byte >> (7 - bit % 8) & 1, multiplicity[bit], 0)
+    for place, table in enumerate(tables):
+        if table[-1]:
+            result += table[met.view(np.uint8)[:, :, place]]
     return result
 
 
