@@ -31,6 +31,7 @@ from .estimate import Estimate, at_least, clock_mhz, estimate, fitted_arithmetic
 from .network import Network
 from .operands import check_arithmetics
 from .program import Program
+from .synthesise import does_not_fit
 
 if TYPE_CHECKING:
     from .design import Design
@@ -114,11 +115,9 @@ def best_that_fits(network: Network, rows: int, columns: int, device: str | Devi
     found = best(network, rows, columns, device)
     if found.estimate.fits:
         return found
-    part, lacking = found.estimate.device, found.estimate.lacking
-    needs = ", ".join(f"{need} {name.replace('_', ' ')} of {there}"
-                      for name, (need, there) in lacking.items())
-    raise DoesNotFit(f"auto must find a choice of arithmetics that fits {part.name}, but there is "
-                     f"none: the cheapest one, {found.text}, needs {needs}", lacking)
+    error = does_not_fit(found.estimate.device, found.estimate.lacking)
+    raise DoesNotFit(f"auto must find a choice of arithmetics that fits, but there is none; with "
+                     f"the cheapest one, {found.text}, {error}", error.lacking)
 
 
 def best(network: Network, rows: int, columns: int,

@@ -205,16 +205,17 @@ def score(arithmetic: Arithmetic, count: int, seed: int = 0, rows: int = 2,
     timeout_s : float, optional
         For each question about a survivor; one that stays undecided counts as not equivalent.
 
+    Where weights are held, load unit and table are part of the circuit; of an arithmetic with large
+    tables, `Arithmetic.provable` is mutated.
+
     Raises
     ------
     ModelError
-        The arithmetic holds its weights, or see `Step`.
+        See `Step`.
     BuildError, EnvironmentProblem
         See `Step`.
     """
-    if arithmetic.holds_weights:
-        raise ModelError(f"{arithmetic} must take a weight code in every step to be mutated, but "
-                         "holds its weights")
+    arithmetic = arithmetic.provable
     step = Step(arithmetic, rows)
     drawn = mutants(step.machine, count, seed)
     given = stimulus(arithmetic, rows)

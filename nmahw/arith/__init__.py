@@ -213,6 +213,21 @@ class Arithmetic(ABC):
         """Cycles from a load unit's step to when it looks at its `code`."""
         return 0
 
+    @property
+    def provable(self) -> Arithmetic:
+        """Itself, or the same hardware with smaller tables, which a proof takes in its place.
+
+        Its own tables are then proved entry by entry: see `entry_weights`.
+        """
+        return self
+
+    def entry_weights(self, step: int) -> tuple[int, ...]:
+        """How often each tap's weight is in the entry that is made in this step of loading.
+
+        -1, 0 or 1 times each. Only asked where `provable` is another.
+        """
+        raise NotImplementedError(f"{self.name} must say what its tables hold")
+
     def phases(self, activation: Operand) -> int:
         """Cycles a step takes when the activations of a layer only span `activation`."""
         return 1

@@ -71,6 +71,10 @@ class DistributedBinary(Arithmetic):
     def load_code_latency_cycles(self) -> int:
         return GrayCodeSums.CODE_LATENCY_CYCLES
 
+    def entry_weights(self, step: int) -> tuple[int, ...]:
+        address = step ^ (step >> 1)
+        return tuple(address >> tap & 1 for tap in range(self.taps))
+
     def phases(self, activation: Operand) -> int:
         return activation.bits
 
@@ -110,6 +114,20 @@ class DistributedBlockRam(DistributedBinary):
     taps = 8
     table_style = "block"
     reads_late = True
+
+    @property
+    def provable(self) -> "DistributedBlockRam":
+        return _SmallBlockRam(self.activation, self.weight)
+
+
+class _SmallBlockRam(DistributedBlockRam):
+    """Four weights a table: few enough entries to be unrolled, otherwise the same hardware."""
+
+    taps = DistributedBinary.taps
+
+    @property
+    def provable(self) -> "DistributedBlockRam":
+        return self
 
 
 class SubsetTableElement(Element):

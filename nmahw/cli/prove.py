@@ -52,7 +52,7 @@ def command(names: Annotated[list[str] | None, typer.Argument(
                 proof = prove(arithmetic, rows, timeout)
             except MismatchError as error:
                 wrong.append(str(error))
-                table.append((*what, "golden model refuted", ""))
+                table.append((*what, "refuted", ""))
             except (BuildError, ModelError) as error:
                 undecided.append(f"{arithmetic}: {error}")
                 table.append((*what, "undecided", ""))

@@ -12,6 +12,10 @@ A product of all operands at once is what SAT solvers find hardest; here the har
 has one pair of operands, and in the other two both sides share most of their gates. *Together*
 also goes from phase to phase, each with what was proved of the one before.
 
+Where loading a table takes too many cycles to be unrolled, the same hardware with smaller tables
+(`Arithmetic.provable`) is proved in its place, and of the large table that every entry is made
+right (`tables`).
+
 What is not a question for a solver is exhausted: that the golden model is the operation, or
 within its error bound, for every activation and every weight that has a code.
 """
@@ -27,6 +31,7 @@ from ..operations import operation
 from .aig import FALSE, TRUE, Graph, Word
 from .solve import satisfy
 from .step import Operands, Step
+from .tables import wrong_entry
 
 __all__ = ["MOST_OPERAND_BITS", "Counterexample", "Proof", "check_golden", "prove", "prove_step",
            "require_tabulated"]
@@ -140,7 +145,7 @@ def prove(arithmetic: Arithmetic, rows: int = 2, timeout_s: float | None = None,
     Raises
     ------
     MismatchError
-        The golden model is wrong.
+        The golden model is wrong, or a table's entry.
     ModelError
         The arithmetic's encoding is beyond what `Step` can state.
     BuildError
@@ -150,12 +155,19 @@ def prove(arithmetic: Arithmetic, rows: int = 2, timeout_s: float | None = None,
     """
     begun = time.monotonic()
     check_golden(arithmetic)
-    step = Step(arithmetic, rows)
+    small = arithmetic.provable
+    step = Step(small, rows)
     together = not arithmetic.holds_weights if together is None else together
     found = prove_step(step, timeout_s, together)
     meaning = (f"sum of {arithmetic.operation}" if arithmetic.exact else
                f"golden model, within {arithmetic.error_bound:g} of {arithmetic.operation}")
     alone = "" if together else ", each tap alone"
+    if small != arithmetic and not found:
+        if (entry := wrong_entry(arithmetic, timeout_s)) is not None:
+            raise MismatchError(f"{arithmetic}: the table's entry made in step {entry} of loading "
+                                f"must be the sum of its weights")
+        alone += (f", with {small.taps} taps a table; every entry with {arithmetic.taps} taps = "
+                  f"its sum of weights")
     return Proof(arithmetic, rows, f"value = {meaning}{alone}", time.monotonic() - begun, found)
 
 
