@@ -257,7 +257,7 @@ def test_impossible_widths(bits):
 
 @pytest.mark.parametrize("settings, word", [
     (dict(batch=3), "power of two"), (dict(rounding="up"), "rounding must be one of"),
-    (dict(rate=-5), "rate must give a shift"),
+    (dict(rate=-5), r"steps must be 0\.\.30, not -\d+: rate must be higher"),
     (dict(loss="l1"), "loss must be one of"), (dict(product="float"), "product must be one of")])
 def test_impossible_settings(settings, word):
     with pytest.raises(UsageError, match=word):

@@ -168,12 +168,15 @@ class IntegerPlan:
             if not 0 <= layer.bias_code_shift <= 30:
                 raise UsageError(f"{name}: activation_range must be at most the activation bits, "
                                  f"{widths.activation}")
-            shifts = [("activation_range", layer.requantise_shift)] * (not last)
-            shifts += [("hidden_gradient_range", layer.backward_shift)] * (number > 0)
-            shifts += [("rate", layer.update_shift + rate) for rate in rates]
-            for field, shift in shifts:
+            shifts = [("sums", "activation_range", 1, layer.requantise_shift)] * (not last)
+            shifts += [("gradient handed back", "weight_range", -1, layer.backward_shift)] \
+                * (number > 0)
+            shifts += [("steps", "rate", 1, layer.update_shift + rate) for rate in rates]
+            for what, field, sign, shift in shifts:
                 if not 0 <= shift <= 30:
-                    raise UsageError(f"{name}: {field} must give a shift of 0..30, not {shift}")
+                    way = "higher" if (shift < 0) == (sign > 0) else "lower"
+                    raise UsageError(f"{name}: right shift of its {what} must be 0..30, not "
+                                     f"{shift}: {field} must be {way}")
             positions = layer.rows * layer.columns // layer.pool**2
             step = batch * positions * max(high, 1 << layer.bias_code_shift) * gradient
             largest = max(layer.update_shift + rate for rate in rates)

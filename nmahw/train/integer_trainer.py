@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import ModelError, UsageError
 from ..layers import Layer
 from ..layers.bias import Bias
 from ..layers.conv2d import Conv2d
@@ -56,9 +56,13 @@ class IntegerTrainer(Trainer):
                  seed: int):
         self.method, self.topology, self.epochs, self.seed = method, topology, epochs, seed
         self._input_format = dataset.input_format
+        shape = self._input_format.shape
+        if method.shift_images and len(shape) == 1:
+            raise UsageError(f"shift_images must be 0 for a data set without rows and columns, "
+                             f"not {method.shift_images}")
         widths = Widths(method.weight_bits, method.master_bits, method.activation_bits,
                         method.gradient_bits)
-        plan = IntegerPlan.of(topology, self._input_format.shape, dataset.high, widths,
+        plan = IntegerPlan.of(topology, shape, dataset.high, widths,
                               method.weight_range, method.activation_range, method.gradient_range,
                               method.hidden_gradient_range)
         batch_shift = method.batch.bit_length() - 1
@@ -133,7 +137,7 @@ class IntegerTrainer(Trainer):
     def moved(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Images moved by as many pixels as `rng` says, zeros behind them."""
         most = self.method.shift_images
-        if not most or x.ndim != 4:
+        if not most:
             return x
         height, width = x.shape[2:]
         padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)))

@@ -265,6 +265,9 @@ def _finish(method: Method, topology: Topology, dataset: Dataset, trainer: Train
                 "validation_accuracy": f"{best.validation_accuracy:.4f}"}
     if dataset.name in DATASETS and DATASETS.get(dataset.name).sample:
         metadata["sample"] = DATASETS.get(dataset.name).sample
+    for name in ("weight_bits", "activation_bits"):
+        if hasattr(method, name):
+            metadata[name] = str(getattr(method, name))
     title = f"{topology.text if len(topology.text) < 24 else dataset.name} {method.name}"
     network = None
     try:
