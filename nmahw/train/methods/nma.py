@@ -18,7 +18,7 @@ from ...network import Network
 from .. import topology as plan
 from ..dataset import Dataset
 from ..export import quantised_network
-from ..gate_rule import GateRule, with_sigmoids
+from ..gate_rule import GateRule, Sigmoid, with_sigmoids
 from ..gradient import GradientTrainer
 from ..integer_trainer import IntegerTrainer
 from ..layers import build
@@ -52,7 +52,7 @@ class _SmoothTrainer(GradientTrainer):
     """Floating point; its networks are quantised after the training."""
 
     def network(self, x: np.ndarray, title: str, metadata: Mapping[str, str]) -> Network:
-        if any(type(part).__name__ == "Sigmoid" for part in self.model.parts()):
+        if any(isinstance(part, Sigmoid) for part in self.model.parts()):
             raise ModelError("the IR has no sigmoid: train with --set activation=relu for a "
                              "network")
         return quantised_network(self.model, self.input_format, x, title, metadata)
