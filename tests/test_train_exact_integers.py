@@ -1,10 +1,15 @@
 """Exact integer training: bit for bit with the plain-Python oracle, and as everybody's trainer."""
 
+import json
+import shlex
+from pathlib import Path
+
 import numpy as np
 import pytest
 from integer_oracle import Oracle, xorshift
 
 from nmahw.certify import FORBIDDEN_CELLS, rtlil_cells
+from nmahw.cli import run
 from nmahw.design import Design
 from nmahw.errors import ModelError, UsageError
 from nmahw.network import Network
@@ -295,3 +300,18 @@ def test_states_of_other_trainings():
 
 def test_the_registry_has_it():
     assert METHODS.get("exact_integers") is ExactIntegers
+
+
+RECORDS = Path(__file__).parent.parent / "benchmarks" / "results" / "train"
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_published_runs_are_made_again(seed, tmp_path):
+    record = json.loads((RECORDS / f"digits-int8-seed{seed}.json").read_text())
+    assert run(shlex.split(record["command"])[1:] + ["-o", str(tmp_path / "again.npz")]) == 0
+    again = json.loads((tmp_path / "again.json").read_text())
+    for entry in (*record["history"], *again["history"]):
+        del entry["seconds"], entry["images_per_s"]
+    for name in ("method", "data", "history", "best_epoch", "test_accuracy",
+                 "network_test_accuracy"):
+        assert again[name] == record[name], name
