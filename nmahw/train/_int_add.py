@@ -30,8 +30,6 @@ _UPPER = np.int32(-0x10000)
 
 # Bytes of the second operand that one pass works on: they stay in the second-level cache.
 _BLOCK_BYTES = 1 << 17
-# Narrow rows of the second operand are filled up to whole vectors of so many.
-_VECTOR, _NARROW = 8, 64
 # Rows joined to one where many are combined with the same one.
 _ROWS = 32
 
@@ -214,11 +212,7 @@ def multiply_sum(a: np.ndarray, b: np.ndarray, constant: int = 0) -> np.ndarray:
     -------
     float32 array (R, N)
     """
-    columns = b.shape[1]
     a, b = _patterns(a), _patterns(b)
-    missing = -columns % _VECTOR if columns < _NARROW else 0
-    if missing:
-        b = np.concatenate([b, np.zeros((len(b), missing), np.int32)], axis=1)
     out = np.zeros((len(a), b.shape[1]), np.float32)
     largest = int(_largest(a)), int(_largest(b))
     if max(largest) > _LARGEST or sum(largest) - int(_ONE) + constant > _LARGEST:
@@ -226,7 +220,7 @@ def multiply_sum(a: np.ndarray, b: np.ndarray, constant: int = 0) -> np.ndarray:
     else:
         block = max(_BLOCK_BYTES // (4 * b.shape[1]), 16)
         _multiply_sum(a, b, np.int32(constant), min(block, a.shape[1]), out)
-    return np.ascontiguousarray(out[:, :columns]) if missing else out
+    return out
 
 
 def _broadcast(rows: Callable, general: np.ufunc, x: np.ndarray, w: np.ndarray, constant: int
