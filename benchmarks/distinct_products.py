@@ -23,8 +23,8 @@ def timed(what: str, function):
     """Run, print the seconds (and those of the processor), give the result."""
     begun, worked = time.perf_counter(), time.process_time()
     result = function()
-    print(f"{time.perf_counter() - begun:7.2f} s, {time.process_time() - worked:5.2f} s CPU  {what}",
-          end="")
+    ended, done = time.perf_counter(), time.process_time()
+    print(f"{ended - begun:7.2f} s, {done - worked:5.2f} s CPU  {what}", end="")
     return result
 
 

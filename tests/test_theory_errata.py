@@ -4,8 +4,10 @@ Those of the theorems are in test_theory_theorems.py, that of a neuron count in
 test_theory_counts.py; docs/theory.md numbers them all.
 """
 
+import re
 from itertools import combinations, permutations
 from math import comb
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,3 +196,29 @@ def test_slices_cannot_be_counted_one_by_one():
     x, kernels = np.ones((1, 8, 4, 4), dtype=int), np.ones((8, 8, 3, 3), dtype=int)
     assert distinct_products(x, kernels, scope="kernel").sum() == 64
     assert distinct_products(x, kernels) == 1
+
+
+# The list in the documentation.
+
+ROOT = Path(__file__).parent
+FILES = {"T": "test_theory_theorems.py", "E": "test_theory_errata.py",
+         "C": "test_theory_counts.py", "G": "test_theory_graph.py"}
+
+
+def named_tests():
+    """File and name pattern of each test in the table of errata, by the erratum's number."""
+    text = (ROOT.parent / "docs" / "theory.md").read_text()
+    for row in re.findall(r"^\| (\d+ \|.*) \|$", text, re.M):
+        number, *_, tests = row.split(" | ")
+        file = None
+        for letter, name in re.findall(r"(?:\b([TECG]) )?`([\w…]+)`", tests):
+            file = letter or file
+            yield int(number), FILES[file], name.replace("…", r"\w*")
+
+
+def test_every_erratum_has_its_test():
+    numbers = set()
+    for number, file, name in named_tests():
+        assert re.search(rf"^def test_(\w*_)?{name}\(", (ROOT / file).read_text(), re.M), name
+        numbers.add(number)
+    assert numbers == set(range(1, 30))
