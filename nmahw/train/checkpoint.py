@@ -69,7 +69,7 @@ class Checkpoint:
     best_epoch : int
         Epoch of `best`, 1 for the first; 0 when there is none yet.
     best : mapping of str to array
-        State after the epoch with the best validation accuracy, the first of equals.
+        State after the epoch with the best validation accuracy, the last of equals.
     """
 
     identity: Mapping[str, object]

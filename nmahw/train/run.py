@@ -236,7 +236,7 @@ def _epoch(trainer: Trainer, dataset: Dataset, index: int, before: Checkpoint, p
     state = {name: np.array(value) for name, value in trainer.state().items()}
     after = replace(before, history=[*before.history, record], last=state)
     best = max((kept.validation_accuracy for kept in before.history), default=-1.0)
-    if record.validation_accuracy > best:
+    if record.validation_accuracy >= best:
         after = replace(after, best_epoch=index + 1, best=state)
     after.save(path)
     return after
