@@ -15,6 +15,7 @@ from nmahw.datasets import load_images
 from nmahw.theory.architectures import ARCHITECTURES
 from nmahw.theory.counts import totals
 from nmahw.theory.distinct import SCOPES, distinct_products
+from nmahw.theory.distinct_backward import distinct_gradient_products
 from nmahw.theory.forward import network_feeds, network_graph
 from nmahw.theory.gates import ExactGate
 
@@ -68,6 +69,20 @@ def large() -> None:
             print(f"{int(count.sum()):,}")
 
 
+def backward() -> None:
+    """Step two of the gradients of the same layers, on random 8-bit inputs and errors."""
+    rng = np.random.default_rng(1)
+    for images, channels, out, size, taps in ((1000, 1, 6, 32, 5), (1000, 6, 16, 14, 5),
+                                              (1, 64, 64, 226, 3)):
+        x = rng.integers(0, 256, (images, channels, size, size))
+        errors = rng.integers(-128, 128, (images, out, size - taps + 1, size - taps + 1))
+        for scope in ("kernel", "layer"):
+            what = f"gradient, {images:,} x {channels}x{size}x{size} by {out} {taps}x{taps}, {scope}"
+            count = timed(f"{what}: ", lambda x=x, errors=errors, taps=taps, scope=scope:
+                          distinct_gradient_products(x, errors, (taps, taps), scope=scope))
+            print(f"{count.sum() / images:,.1f} of {channels * taps**2 * errors[0].size:,}")
+
+
 def graphs() -> None:
     """Neurons of large networks, and LeNet-5 as a graph that runs."""
     for name, shapes in ARCHITECTURES.items():
@@ -91,6 +106,7 @@ def main() -> None:
     x = load_images(arguments.mnist).x if arguments.mnist else load_sample("mnist-sample").x
     lenet5(np.resize(x, (arguments.images, *x.shape[1:])))
     large()
+    backward()
     graphs()
 
 

@@ -22,7 +22,7 @@ from ._fields import AxisBlocks, axis_blocks, merge_local, pixel_fields, popcoun
 from .rules import RULES, Rule
 
 __all__ = ["SCOPES", "distinct_products", "distinct_values", "distinct_weights",
-           "layer_operands", "pixels_met"]
+           "layer_operands", "pixels_met", "scope_owners"]
 
 #: What shares products: one two-dimensional kernel with its map (the paper's case), all kernels
 #: of an output channel, all kernels that read an input channel, or the whole layer.
@@ -97,7 +97,7 @@ def distinct_products(x: np.ndarray, weights: np.ndarray, stride: int = 1, paddi
         Unknown scope.
     """
     x, weights = layer_operands(x, weights, stride, padding)
-    owner, shape = _owners(weights.shape, scope)
+    owner, shape = scope_owners(weights.shape, scope)
     result = np.zeros((len(x), int(np.prod(shape))), dtype=np.int64)
     taps = _taps(weights, owner, rule)
     if taps is not None:
@@ -173,7 +173,7 @@ def distinct_weights(weights: np.ndarray, rule: Rule = RULES[0], scope: str = "l
     """
     weights = np.asarray(weights)
     weights = weights[:, :, None, None] if weights.ndim == 2 else weights
-    owner, shape = _owners(weights.shape, scope)
+    owner, shape = scope_owners(weights.shape, scope)
     taps = _taps(weights, owner, rule)
     owners = taps[2] if taps is not None else np.zeros(0, dtype=np.int64)
     return np.bincount(owners, minlength=int(np.prod(shape))).reshape(shape)
@@ -203,7 +203,7 @@ def pixels_met(weights: np.ndarray, map_shape: tuple[int, int], stride: int = 1,
         Shape of the scopes.
     """
     _, weights = layer_operands(np.zeros((1, np.shape(weights)[1], *map_shape)), weights, stride)
-    owner, shape = _owners(weights.shape, scope)
+    owner, shape = scope_owners(weights.shape, scope)
     tap, first, owners = _taps(weights, owner, RULES[0])
     rows, columns = (axis_blocks(size, taps, stride) for size, taps in
                      zip(map_shape, weights.shape[2:], strict=True))
@@ -212,8 +212,16 @@ def pixels_met(weights: np.ndarray, map_shape: tuple[int, int], stride: int = 1,
     return _count(met[None], sizes)[0], owners, shape
 
 
-def _owners(shape: tuple[int, ...], scope: str) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Scope that each kernel (out_channels, channels) belongs to, and the scopes' shape."""
+def scope_owners(shape: tuple[int, ...], scope: str) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Number of the scope that each kernel belongs to (out_channels, channels), and their shape.
+
+    `shape` begins with the numbers of output and input channels.
+
+    Raises
+    ------
+    UsageError
+        Unknown scope.
+    """
     if scope not in SCOPES:
         raise UsageError(f"scope must be one of {', '.join(SCOPES)}, not {scope!r}")
     out, channels = np.indices(shape[:2])
