@@ -77,7 +77,7 @@ def backward() -> None:
         x = rng.integers(0, 256, (images, channels, size, size))
         errors = rng.integers(-128, 128, (images, out, size - taps + 1, size - taps + 1))
         for scope in ("kernel", "layer"):
-            what = f"gradient, {images:,} x {channels}x{size}x{size} by {out} {taps}x{taps}, {scope}"
+            what = f"gradient, {images:,} x {channels}x{size}x{size}, {out} {taps}x{taps}, {scope}"
             count = timed(f"{what}: ", lambda x=x, errors=errors, taps=taps, scope=scope:
                           distinct_gradient_products(x, errors, (taps, taps), scope=scope))
             print(f"{count.sum() / images:,.1f} of {channels * taps**2 * errors[0].size:,}")

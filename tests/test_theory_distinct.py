@@ -181,6 +181,13 @@ def test_what_is_no_layer_is_refused(x, weights, arguments, message):
         distinct_products(x, weights, **arguments)
 
 
+def test_values_must_fit():
+    with pytest.raises(ModelError, match="must be integers"):
+        distinct_values(np.ones((1, 1)), np.ones((1, 1), dtype=int))
+    with pytest.raises(ModelError, match="must be below 2.63, but can reach 18446744073709551616"):
+        distinct_values(np.array([[-(1 << 32)]]), np.array([[1 << 32]]))
+
+
 def test_unknown_scope_lists_those_there_are():
     with pytest.raises(UsageError, match="kernel, filter, channel, layer, not 'map'"):
         distinct_products(np.zeros((1, 2)), np.zeros((1, 2)), scope="map")

@@ -13,7 +13,12 @@ from nmahw.layers.dense import Dense
 from nmahw.layers.flatten import Flatten
 from nmahw.network import Network
 from nmahw.tensor import TensorFormat
-from nmahw.theory.backward import error_to_inputs, fully_connected_backward, kernel_gradient
+from nmahw.theory.backward import (
+    error_to_inputs,
+    fully_connected_backward,
+    kernel_gradient,
+    network_gradients,
+)
 from nmahw.theory.builder import Builder
 from nmahw.theory.distinct import distinct_products
 from nmahw.theory.forward import convolutional, fully_connected, network_feeds, network_graph
@@ -303,6 +308,33 @@ def test_backpropagation_through_convolutions_is_the_slope_of_the_loss():
             assert (loss(ends[0]) - loss(ends[1])) / 2 == found[index]
 
 
+def test_gradients_of_a_networks_layers():
+    """Of LeNet-5's layers, with made-up errors: the outer products of numpy."""
+    network = bundled.load_model("lenet5-w4a4")
+    images = bundled.load_sample("mnist-sample").x[:1]
+    inputs = [images, *network.predict(images, trace=True)[1].outputs]
+    graphs = network_gradients(network)
+    layers = [(layer, x[0], y[0]) for layer, x, y in zip(network.layers, inputs, inputs[1:],
+                                                         strict=False) if layer.is_matrix]
+    assert len(graphs) == len(layers) == 5
+    rng = np.random.default_rng(5)
+    for index, (graph, (layer, x, y)) in enumerate(zip(graphs, layers, strict=True)):
+        errors = rng.integers(-9, 10, y.shape)
+        hidden = index < 4
+        feeds = {"Y": y.ravel(), "X": x.ravel()} | (
+            {"dX'": errors.ravel()} if hidden else {"X'": errors.ravel(), "T": 0 * errors.ravel()})
+        found = graph.evaluate(feeds, ExactGate())["dW"].reshape(layer.weights.shape)
+        g = errors * (y > 0)
+        if layer.name == "dense":
+            expected = np.outer(g, x)
+        else:
+            pad = layer.padding
+            windows = np.lib.stride_tricks.sliding_window_view(
+                np.pad(x, ((0, 0), (pad, pad), (pad, pad))), layer.weights.shape[2:], axis=(1, 2))
+            expected = np.einsum("oij,cijab->ocab", g, windows)
+        assert np.array_equal(found, expected)
+
+
 def test_kernel_gradient_layers_and_neurons():
     """Figure 5: H W products in step one, f^2 H W in step two, f^2 sums, 7 layers."""
     graph = kernel_gradient(conv_terms((1, 6, 5), (1, 1, 3, 3)))
@@ -340,6 +372,8 @@ def test_kernel_gradient_with_the_smooth_gate_is_within_its_bound(f, outputs, se
     (lambda: fully_connected_backward([3, 0]), "at least two layers"),
     (lambda: conv_terms((1, 2, 2), (1, 1, 3, 3)), "not smaller than its kernel"),
     (lambda: network_graph(Network(TensorFormat((1, 2, 2), 0, 3), (Flatten(),))), "with weights"),
+    (lambda: network_gradients(Network(TensorFormat((1, 2, 2), 0, 3), (Flatten(),))),
+     "with weights"),
     (lambda: network_graph(Network(TensorFormat((2,), 0, 3), (
         Dense(np.ones((1, 2), dtype=int), "l1"),))), "sum of products, not dense of the operation"),
     (lambda: fully_connected([2, 1]).evaluate({"X1": np.zeros(2)}, SmoothGate()), "have 'W1'"),

@@ -9,11 +9,22 @@ from .counts import MatrixShape
 __all__ = ["ARCHITECTURES", "alexnet", "architecture", "lenet5", "resnet50"]
 
 
+_known: dict[str, Callable[[], list[MatrixShape]]] = {}
+#: By name.
+ARCHITECTURES: Mapping[str, Callable[[], list[MatrixShape]]] = MappingProxyType(_known)
+
+
+def _listed(function: Callable[[], list[MatrixShape]]) -> Callable[[], list[MatrixShape]]:
+    _known[function.__name__] = function
+    return function
+
+
 def _conv(name: str, channels: int, size: int, out: int, kernel: int, stride: int = 1,
           padding: int = 0, groups: int = 1) -> MatrixShape:
     return MatrixShape(name, channels, size, size, out, (kernel, kernel), stride, padding, groups)
 
 
+@_listed
 def lenet5() -> list[MatrixShape]:
     """LeNet-5 as it is bundled: 28x28 maps padded to 32x32."""
     return [_conv("c1", 1, 28, 6, 5, padding=2), _conv("c2", 6, 14, 16, 5),
@@ -21,6 +32,7 @@ def lenet5() -> list[MatrixShape]:
               (("f1", (400, 120)), ("f2", (120, 84)), ("f3", (84, 10))))]
 
 
+@_listed
 def alexnet() -> list[MatrixShape]:
     """AlexNet (Krizhevsky, Sutskever, Hinton 2012), with its two groups; 227x227 inputs."""
     return [_conv("conv1", 3, 227, 96, 11, stride=4),
@@ -32,6 +44,7 @@ def alexnet() -> list[MatrixShape]:
               (("fc6", (9216, 4096)), ("fc7", (4096, 4096)), ("fc8", (4096, 1000))))]
 
 
+@_listed
 def resnet50() -> list[MatrixShape]:
     """ResNet-50 (He and others 2016), strides in the 3x3 kernels; 224x224 inputs."""
     layers = [_conv("conv1", 3, 224, 64, 7, stride=2, padding=3)]
@@ -49,11 +62,6 @@ def resnet50() -> list[MatrixShape]:
     return [*layers, MatrixShape.dense("fc", channels, 1000)]
 
 
-#: By name.
-ARCHITECTURES: Mapping[str, Callable[[], list[MatrixShape]]] = MappingProxyType(
-    {function.__name__: function for function in (alexnet, lenet5, resnet50)})
-
-
 def architecture(name: str) -> list[MatrixShape]:
     """The layers of that name.
 
@@ -63,5 +71,6 @@ def architecture(name: str) -> list[MatrixShape]:
         There is none; the message lists those there are.
     """
     if name not in ARCHITECTURES:
-        raise UsageError(f"architecture must be one of {', '.join(ARCHITECTURES)}, not {name!r}")
+        raise UsageError(f"architecture must be one of {', '.join(sorted(ARCHITECTURES))}, not "
+                         f"{name!r}")
     return ARCHITECTURES[name]()

@@ -15,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import ModelError
+from ..network import Network
 from .builder import Builder, indexed
-from .functions import SIGMOID, Activation
+from .functions import RELU, SIGMOID, Activation
 from .graph import Graph, Kind
-from .terms import Terms, dense_terms
+from .terms import Terms, dense_terms, layer_terms
 
-__all__ = ["error_to_inputs", "fully_connected_backward", "kernel_gradient"]
+__all__ = ["error_to_inputs", "fully_connected_backward", "kernel_gradient",
+           "network_gradients"]
 
 
 def fully_connected_backward(sizes: Sequence[int], activation: Activation = SIGMOID,
@@ -110,6 +112,32 @@ def kernel_gradient(terms: Terms, activation: Activation = SIGMOID, hidden: bool
     products = b.multiply(4, g[terms.outputs], x[terms.inputs], "G X", lambda place: "G·X")
     b.add(7, products, terms.weights, weights, "dW", label=indexed("dE/dk", terms.weight_shape))
     return b.build()
+
+
+def network_gradients(network: Network, activation: Activation = RELU) -> list[Graph]:
+    """Figure 5 for every matrix layer of a network, in order; all of a layer's kernels in one
+    graph.
+
+    Feeds and results are those of `kernel_gradient`; all layers but the last are hidden. What lies
+    between matrix layers (pooling, requantising) multiplies nothing and is not in the graphs.
+
+    Parameters
+    ----------
+    network : Network
+        Of sums of products.
+    activation : Activation
+        Of the sums, for its slope.
+
+    Raises
+    ------
+    ModelError
+        A matrix layer is no sum of products, or there is none.
+    """
+    terms = [layer_terms(layer, fmt) for layer, fmt in
+             zip(network.layers, network.formats, strict=False) if layer.is_matrix]
+    if not terms:
+        raise ModelError(f"{network.title} must have a layer with weights")
+    return [kernel_gradient(some, activation, hidden=some is not terms[-1]) for some in terms]
 
 
 def error_to_inputs(terms: Terms) -> Graph:

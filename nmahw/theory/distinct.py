@@ -277,6 +277,9 @@ def distinct_values(x: np.ndarray, weights: np.ndarray, stride: int = 1, padding
     x, weights = layer_operands(x, weights, stride, padding)
     if x.dtype.kind not in "iu" or weights.dtype.kind not in "iu":
         raise ModelError(f"maps and weights must be integers, not {x.dtype} and {weights.dtype}")
+    largest = [max(abs(int(values.min())), int(values.max())) for values in (x, weights)]
+    if largest[0] * largest[1] >= 1 << 63:
+        raise ModelError(f"products must be below 2^63, but can reach {largest[0] * largest[1]}")
     result = np.zeros(len(x), dtype=np.int64)
     taps = _taps(weights, np.zeros(weights.shape[:2], dtype=np.int64), rule)
     if taps is None:
