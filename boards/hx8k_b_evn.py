@@ -1,19 +1,18 @@
-"""Lattice iCE40HX-8K breakout board (EB85; amaranth-boards ice40_hx8k_b_evn.py)."""
+"""Lattice iCE40HX-8K breakout board (EB85)."""
 
-from . import Board, Pin
+from amaranth_boards.ice40_hx8k_b_evn import ICE40HX8KBEVNPlatform
+
+from . import PlatformBoard
 
 __all__ = ["Hx8kBreakout"]
 
 
-class Hx8kBreakout(Board):
+class Hx8kBreakout(PlatformBoard):
     """iCE40 HX8K with an FTDI FT2232H; it has no button."""
 
     name = "hx8k_b_evn"
     title = "iCE40HX8K-B-EVN"
     device = "ice40-hx8k"
-    clock_hz = 12_000_000
-    clock = Pin("J3")
-    reset = None
-    uart_rx = Pin("B10", attributes=(("PULLUP", "1"),))
-    uart_tx = Pin("B12")
+    platform = ICE40HX8KBEVNPlatform
+    reset_button = None
     flash = ("-b", "ice40_generic")

@@ -1,19 +1,18 @@
-"""1BitSquared iCEBreaker v1.0 (github.com/icebreaker-fpga; amaranth-boards icebreaker.py)."""
+"""1BitSquared iCEBreaker v1.0 (github.com/icebreaker-fpga)."""
 
-from . import Board, Pin
+from amaranth_boards.icebreaker import ICEBreakerPlatform
+
+from . import PlatformBoard
 
 __all__ = ["ICEBreaker"]
 
 
-class ICEBreaker(Board):
+class ICEBreaker(PlatformBoard):
     """iCE40 UP5K with an FTDI FT2232H."""
 
     name = "icebreaker"
     title = "iCEBreaker v1.0"
     device = "ice40-up5k"
-    clock_hz = 12_000_000
-    clock = Pin("35")
-    reset = Pin("10", inverted=True)
-    uart_rx = Pin("6", attributes=(("PULLUP", "1"),))
-    uart_tx = Pin("9")
+    platform = ICEBreakerPlatform
+    clock_at_pll = True
     flash = ("-b", "ice40_generic")

@@ -1,19 +1,34 @@
-"""Radiona ULX3S v3 (github.com/emard/ulx3s; amaranth-boards ulx3s.py): ECP5-45F or -85F."""
+"""Radiona ULX3S v3 (github.com/emard/ulx3s): ECP5 of four sizes, with an FTDI FT231X."""
 
-from . import Board, Pin
+from amaranth_boards import ulx3s
 
-__all__ = ["Ulx3s45f", "Ulx3s85f"]
+from . import PlatformBoard
 
-_LVCMOS33 = (("IO_TYPE", "LVCMOS33"),)
+__all__ = ["Ulx3s12f", "Ulx3s25f", "Ulx3s45f", "Ulx3s85f"]
 
 
-class _Ulx3s(Board):
-    clock_hz = 25_000_000
-    clock = Pin("G2", attributes=_LVCMOS33)
-    reset = Pin("R1", attributes=(*_LVCMOS33, ("PULLMODE", "DOWN")))  # button "fire 1"
-    uart_rx = Pin("M1", attributes=_LVCMOS33)
-    uart_tx = Pin("L4", attributes=_LVCMOS33)
+class _Ulx3s(PlatformBoard):
+    reset_button = ("button_fire", 0)
     flash = ("-b", "ulx3s")
+
+
+class Ulx3s12f(_Ulx3s):
+    """The smallest; its ECP5-12F is sold with half of the cells, but all of an ECP5-25F's work."""
+
+    name = "ulx3s_12f"
+    title = "ULX3S 12F"
+    device = "ecp5-25k"
+    platform = ulx3s.ULX3S_12F_Platform
+    place_option = "--12k"
+
+
+class Ulx3s25f(_Ulx3s):
+    """As the 12F, with all cells warranted."""
+
+    name = "ulx3s_25f"
+    title = "ULX3S 25F"
+    device = "ecp5-25k"
+    platform = ulx3s.ULX3S_25F_Platform
 
 
 class Ulx3s45f(_Ulx3s):
@@ -22,6 +37,7 @@ class Ulx3s45f(_Ulx3s):
     name = "ulx3s_45f"
     title = "ULX3S 45F"
     device = "ecp5-45k"
+    platform = ulx3s.ULX3S_45F_Platform
 
 
 class Ulx3s85f(_Ulx3s):
@@ -30,3 +46,4 @@ class Ulx3s85f(_Ulx3s):
     name = "ulx3s_85f"
     title = "ULX3S 85F"
     device = "ecp5-85k"
+    platform = ulx3s.ULX3S_85F_Platform

@@ -90,7 +90,8 @@ class PlacedResult:
 def place_and_route(rtlil: str, device: Device, options: FlowOptions, seeds: Sequence[int],
                     jobs: int = 2, cache: Cache | None = None, progress: Say | None = None,
                     bench: Workbench | None = None, label: str = "design",
-                    pins: "Mapping[str, Pin] | None" = None) -> list[PlacedResult]:
+                    pins: "Mapping[str, Pin] | None" = None, bitstream: bool = False
+                    ) -> list[PlacedResult]:
     """Map, place and route a design, once per seed.
 
     Parameters
@@ -108,6 +109,8 @@ def place_and_route(rtlil: str, device: Device, options: FlowOptions, seeds: Seq
         What progress messages call the design.
     pins : mapping of str to Pin, optional
         Where ports have to be, e.g. on a board; the others are placed anywhere.
+    bitstream : bool
+        Also write what the family's packer takes.
 
     Returns
     -------
@@ -126,7 +129,8 @@ def place_and_route(rtlil: str, device: Device, options: FlowOptions, seeds: Seq
         bench = Workbench(cache or Cache(), jobs, progress or (lambda text: None))
     netlist = synthesise(rtlil, device, options, bench, label)
     check_fit(netlist)
-    return bench.parallel([lambda seed=seed: _place(netlist, seed, bench, label, pins or {})
+    return bench.parallel([lambda seed=seed: _place(netlist, seed, bench, label, pins or {},
+                                                      bitstream)
                            for seed in seeds])
 
 
@@ -147,14 +151,14 @@ def check_seeds(seeds: Sequence[int]) -> list[int]:
 
 
 def _place(netlist: Netlist, seed: int, bench: Workbench, label: str,
-           pins: "Mapping[str, Pin]") -> PlacedResult:
+           pins: "Mapping[str, Pin]", bitstream: bool) -> PlacedResult:
     device, rules = netlist.device, netlist.device.rules
     tool = find(rules.place_tool)
     constraints = rules.constraint_files(device, port_bits(netlist.path), pins)
     arguments = [*rules.place_arguments(device), "--json", "netlist.json",
                  "--write", "placed.json", "--report", "report.json", "--seed", str(seed),
                  "--freq", f"{netlist.options.target_mhz:g}", "--timing-allow-fail", "-q",
-                 "-l", "nextpnr.log"]
+                 "-l", "nextpnr.log", *(rules.bitstream_arguments if bitstream else ())]
     parts = {"netlist": netlist.key, "arguments": arguments, "constraints": constraints,
              "nextpnr": tool.version}
 

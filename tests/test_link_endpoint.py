@@ -164,3 +164,14 @@ def test_reset_leaves_no_answer_of_before():
         after = [frame.sequence for frame in found].index(50)
         assert [frame.sequence for frame in found[after:]] == [50, 51]
         assert outputs_of(design, found[-1]) == design.predict(images[2:])[0].tolist()
+
+
+def test_the_link_has_no_multiplier():
+    from amaranth.back import rtlil
+
+    from nmahw.certify import rtlil_cells
+    design = small_design()
+    top = Endpoint(design, Description.of(design, 1_000_000).encode())
+    text = rtlil.convert(top, ports=[top.i.payload, top.i.valid, top.o.payload], name="top")
+    kinds = {finding.kind for finding in rtlil_cells(text)}
+    assert "$add" in kinds and not kinds & {"$mul", "$macc", "$div", "$mod"}

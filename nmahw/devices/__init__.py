@@ -8,21 +8,24 @@ To add a family, add a file with a `Family` subclass that has a `name` and `devi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import UsageError
+from ..netlist import count_cells
 from ..registry import Registry
 
 if TYPE_CHECKING:
+    from amaranth.hdl import Instance, Signal
+
     from .._mapping_rules import MappingRules
     from ..boards import Pin
     from ..carry_chain import CarryChain
 
-__all__ = ["Device", "Family", "FlowOptions", "FAMILIES", "RESOURCES", "device", "device_names",
-           "devices"]
+__all__ = ["Device", "Family", "FlowOptions", "FAMILIES", "Pll", "RESOURCES", "device",
+           "device_names", "devices"]
 
 #: The resources every family counts in, in the order reports show them.
 RESOURCES: tuple[str, ...] = ("lut", "ff", "dsp", "block_ram")
@@ -67,6 +70,22 @@ class FlowOptions:
                 "wide_lut": self.wide_lut, "target_mhz": self.target_mhz,
                 "carry_primitive": self.carry_primitive,
                 "block_ram_registers": self.block_ram_registers}
+
+
+@dataclass(frozen=True)
+class Pll:
+    """A clock generator's settings.
+
+    Attributes
+    ----------
+    output_hz : float
+    create : callable
+        Gives the Amaranth instance, from the signals of the input clock, the output clock and
+        ``locked``.
+    """
+
+    output_hz: float
+    create: "Callable[[Signal, Signal, Signal], Instance]" = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -125,6 +144,12 @@ class Family(ABC):
     cell_models: ClassVar[str] = ""
     #: How Yosys maps memories, adders and products; without, designs cannot be estimated.
     mapping: ClassVar["MappingRules | None"] = None
+    #: Program that makes a bitstream of what nextpnr writes with `bitstream_arguments`.
+    pack_tool: ClassVar[str] = ""
+    bitstream_arguments: ClassVar[tuple[str, ...]] = ()
+    #: What that file is called, and the bitstream.
+    packed_from: ClassVar[str] = ""
+    bitstream_suffix: ClassVar[str] = ".bit"
     #: Raised whenever `finish_netlist` makes something else of the same netlist; 0 without one.
     finish_version: ClassVar[int] = 0
 
@@ -140,6 +165,29 @@ class Family(ABC):
             Whether anything was changed.
         """
         return False
+
+    @classmethod
+    def in_package(cls, device: Device, package: str, speed: str) -> Device:
+        """`device` in another package and speed grade, as the vendor abbreviates them.
+
+        By default devices come in one package only.
+        """
+        return device
+
+    @classmethod
+    def pack_arguments(cls, device: Device, source: str, target: str) -> list[str]:
+        """Arguments of `pack_tool` that make the bitstream `target` of the file `source`."""
+        return [source, target]
+
+    @classmethod
+    def pll(cls, device: Device, input_hz: int, target_hz: float, from_pad: bool = False
+            ) -> Pll | None:
+        """The fastest clock not above `target_hz` that the device can make of its oscillator's.
+
+        With `from_pad`, the oscillator is at a pin that belongs to the PLL. By default None: there
+        is no PLL, or none is known here.
+        """
+        return None
 
     @classmethod
     def carry_chain(cls, chain: "CarryChain") -> str | None:
@@ -183,6 +231,14 @@ class Family(ABC):
     @abstractmethod
     def at_least(cls, cells: Mapping[str, int]) -> dict[str, int]:
         """Least amount of each resource a netlist of `cells` (type to count) can need."""
+
+    @classmethod
+    def packed_luts(cls, module: dict) -> int:
+        """What place and route will take of ``lut`` for a mapped module of a Yosys JSON netlist.
+
+        By default what `at_least` counts: other cells take none.
+        """
+        return cls.at_least(count_cells(module))["lut"]
 
     @classmethod
     @abstractmethod
@@ -238,6 +294,6 @@ def device(name: str | Device) -> Device:
         return known[name]
     from ..boards import BOARDS  # boards name devices
     if name in BOARDS:
-        return device(BOARDS.get(name).device)
+        return BOARDS.get(name).fpga()
     raise UsageError(f"device must be one of {', '.join(known)} or a board "
                      f"({', '.join(BOARDS.names())}), not {name!r}")

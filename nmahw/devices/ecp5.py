@@ -6,12 +6,14 @@ holds all of these.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .._mapping_rules import MappingRules
-from . import Device, Family, FlowOptions, count
+from . import Device, Family, FlowOptions, Pll, count
 from ._ecp5_chains import open_chain_ends
 from ._ecp5_registers import use_output_registers
+from ._plls import ecp5_pll
 
 if TYPE_CHECKING:
     from ..boards import Pin
@@ -43,12 +45,32 @@ class Ecp5(Family):
         dual_port_bits=18, block_cost=128, has_distributed_ram=True, register_bits=18,
         adder_step=2, least_adder_bits=5, multiplier_bits=18)
     finish_version = 2
+    pack_tool = "ecppack"
+    bitstream_arguments = ("--textcfg", "top.config")
+    packed_from = "top.config"
 
     @classmethod
     def finish_netlist(cls, module: dict, options: FlowOptions) -> bool:
         opened = open_chain_ends(module)
         moved = use_output_registers(module) if options.block_ram_registers else 0
         return opened + moved > 0
+
+    @classmethod
+    def pack_arguments(cls, device: Device, source: str, target: str) -> list[str]:
+        return ["--compress", "--input", source, "--bit", target]
+
+    @classmethod
+    def pll(cls, device: Device, input_hz: int, target_hz: float, from_pad: bool = False
+            ) -> Pll | None:
+        return ecp5_pll(input_hz, target_hz)
+
+    @classmethod
+    def in_package(cls, device: Device, package: str, speed: str) -> Device:
+        # LFE5U part numbers say BG381 for what nextpnr calls CABGA381.
+        name = ("CABGA" if package.startswith("BG") else "CSFBGA") + package[2:]
+        part = f"{device.part.rpartition('-')[0]}-{speed}{package}"
+        return replace(device, part=part, arguments=(device.arguments[0], "--package", name,
+                                                     "--speed", speed))
 
     @classmethod
     def carry_chain(cls, chain: "CarryChain") -> str | None:

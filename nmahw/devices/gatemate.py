@@ -36,6 +36,10 @@ class GateMate(Family):
     hard_multipliers = frozenset({"CC_MULT", "CPE_MULT"})
     cell_models = "+/gatemate/cells_sim.v"
 
+    pack_tool = "gmpack"
+    bitstream_arguments = ("--vopt", "out=top.txt")
+    packed_from = "top.txt"
+
     @classmethod
     def map_commands(cls, device: Device, options: FlowOptions) -> list[str]:
         # Wide multiplexer cells (MX4, MX8) are LUTs joined in their slice.

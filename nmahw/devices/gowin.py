@@ -1,4 +1,6 @@
-"""Gowin LittleBee (DS117: GW1NR) through Project Apicula and nextpnr's himbaechel.
+"""Gowin LittleBee (DS117: GW1NR) and Arora (DS226: GW2AR) through Project Apicula and nextpnr's
+himbaechel.
+
 
 A LUT site holds a LUT4 or an adder bit (``ALU``); a 16x4 distributed RAM takes four of them.
 Unlike the others, this nextpnr wants every port on a named pin.
@@ -9,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from .._mapping_rules import MappingRules
 from ..errors import BuildError
-from . import Device, Family, FlowOptions, count
+from . import Device, Family, FlowOptions, Pll, count
+from ._plls import gowin_pll
 
 if TYPE_CHECKING:
     from ..boards import Pin
@@ -17,14 +20,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Gowin"]
 
-# Pins of the QN88 package that are plain I/O on the Tang Nano 9K's headers, clock first.
-_CLOCK_PIN = "52"
-_PINS = ("25", "26", "27", "28", "29", "30", "33", "34", "40", "35", "41", "42", "51", "53", "54",
-         "55", "56", "57", "68", "69", "70", "71", "72", "73", "74", "75", "76", "77")
+# Pins of the QN88 package that are plain I/O on the headers of the Tang Nano 9K and 20K: the clock,
+# and others.
+_PINS = {
+    "gw1nr-9": ("52", ("25", "26", "27", "28", "29", "30", "33", "34", "40", "35", "41", "42", "51",
+                       "53", "54", "55", "56", "57", "68", "69", "70", "71", "72", "73", "74",
+                       "75", "76", "77")),
+    "gw2ar-18": ("4", ("73", "74", "75", "85", "77", "15", "16", "27", "28", "25", "26", "29", "30",
+                       "31", "17", "20", "19", "18", "42", "41", "56", "54", "51", "48", "55",
+                       "49", "86", "79", "72", "71", "53", "52", "80", "76")),
+}
+# Range of the PLL's oscillator, MHz, and what the primitive calls the part (Gowin UG286).
+_PLLS = {"gw1nr-9": ((400, 1200), "GW1NR-9C"), "gw2ar-18": ((500, 1250), "GW2AR-18C")}
+_YOSYS_FAMILIES = {"gw1nr-9": "gw1n", "gw2ar-18": "gw2a"}
 
 
 class Gowin(Family):
-    """GW1NR-9 as on the Tang Nano 9K (speed grade C6/I5)."""
+    """GW1NR-9 (speed grade C6/I5) and GW2AR-18 (C8/I7), as on the Tang Nano 9K and 20K."""
 
     name = "gowin"
     place_tool = "nextpnr-himbaechel-gowin"
@@ -35,6 +47,9 @@ class Gowin(Family):
                # as synthesis uses them.
                {"lut": 8640, "ff": 6480, "dsp": 40, "block_ram": 26, "alu": 6480},
                ("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C")),
+        Device("gw2ar-18", "GW2AR-LV18QN88C8/I7", "gowin",
+               {"lut": 20736, "ff": 15552, "dsp": 96, "block_ram": 46, "alu": 15552},
+               ("--device", "GW2AR-LV18QN88C8/I7", "--vopt", "family=GW2A-18C")),
     )
     block_ram_bits = 18432
     hard_multipliers = frozenset({
@@ -45,6 +60,19 @@ class Gowin(Family):
         block_shapes=((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
         dual_port_bits=18, block_cost=128, has_distributed_ram=True, register_bits=0,
         adder_step=1, least_adder_bits=3, multiplier_bits=18)
+
+    pack_tool = "gowin_pack"
+    packed_from = "placed.json.gz"
+    bitstream_suffix = ".fs"
+
+    @classmethod
+    def pack_arguments(cls, device: Device, source: str, target: str) -> list[str]:
+        return ["-d", device.arguments[-1].removeprefix("family="), "-o", target, source]
+
+    @classmethod
+    def pll(cls, device: Device, input_hz: int, target_hz: float, from_pad: bool = False
+            ) -> Pll | None:
+        return gowin_pll(input_hz, target_hz, *_PLLS[device.name])
 
     @classmethod
     def carry_chain(cls, chain: "CarryChain") -> str | None:
@@ -69,10 +97,12 @@ class Gowin(Family):
 
     @classmethod
     def map_commands(cls, device: Device, options: FlowOptions) -> list[str]:
-        flags = [] if options.hard_multiplier else ["-nodsp"]
+        flags = [f"-family {_YOSYS_FAMILIES[device.name]}"]
+        if not options.hard_multiplier:
+            flags.append("-nodsp")
         if options.wide_lut is False:
             flags.append("-nowidelut")
-        return [" ".join(["synth_gowin", "-top top", "-family gw1n", *flags])]
+        return [" ".join(["synth_gowin", "-top top", *flags])]
 
     @classmethod
     def place_arguments(cls, device: Device) -> list[str]:
@@ -82,10 +112,11 @@ class Gowin(Family):
     def constraint_files(cls, device: Device, top_ports: Sequence[str],
                          pins: "Mapping[str, Pin]") -> dict[str, str]:
         taken = {pin.location for pin in pins.values()}
-        free = [pin for pin in _PINS if pin not in taken]
+        clock_pin, known = _PINS[device.name]
+        free = [pin for pin in known if pin not in taken]
         places = {port: pin.location for port, pin in pins.items()}
         if "clk" in top_ports:
-            places.setdefault("clk", _CLOCK_PIN)
+            places.setdefault("clk", clock_pin)
         others = [port for port in top_ports if port not in places]
         if len(others) > len(free):
             raise BuildError(f"a design for {device.name} must have at most {len(free)} port bits "

@@ -3,11 +3,13 @@
 One logic cell (``ICESTORM_LC``) holds a LUT4, a carry and a flip-flop, used together or not.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .._mapping_rules import MappingRules
-from . import Device, Family, FlowOptions, count
+from . import Device, Family, FlowOptions, Pll, count
+from ._plls import ice40_pll
 
 if TYPE_CHECKING:
     from ..boards import Pin
@@ -17,7 +19,7 @@ __all__ = ["Ice40"]
 
 
 class Ice40(Family):
-    """iCE40 HX8K (no hard multiplier) and UltraPlus UP5K (eight 16x16 ones)."""
+    """iCE40 HX and LP (no hard multiplier) and UltraPlus UP5K (eight 16x16 ones)."""
 
     name = "ice40"
     place_tool = "nextpnr-ice40"
@@ -29,6 +31,12 @@ class Ice40(Family):
         Device("ice40-up5k", "iCE40UP5K-SG48", "ice40",
                {"lut": 5280, "ff": 5280, "dsp": 8, "block_ram": 30},
                ("--up5k", "--package", "sg48")),
+        Device("ice40-hx1k", "iCE40HX1K-TQ144", "ice40",
+               {"lut": 1280, "ff": 1280, "dsp": 0, "block_ram": 16},
+               ("--hx1k", "--package", "tq144")),
+        Device("ice40-lp8k", "iCE40LP8K-CM81", "ice40",
+               {"lut": 7680, "ff": 7680, "dsp": 0, "block_ram": 32},
+               ("--lp8k", "--package", "cm81")),
     )
     block_ram_bits = 4096
     hard_multipliers = frozenset({"SB_MAC16", "ICESTORM_DSP"})
@@ -38,6 +46,16 @@ class Ice40(Family):
         dual_port_bits=0, block_cost=64, has_distributed_ram=False, register_bits=0,
         adder_step=1, least_adder_bits=3, multiplier_bits=16,
         least_product_bits=11, multiplier_takes_registers=True, cells_hold_both=True)
+
+    pack_tool = "icepack"
+    bitstream_arguments = ("--asc", "top.asc")
+    packed_from = "top.asc"
+    bitstream_suffix = ".bin"
+
+    @classmethod
+    def pll(cls, device: Device, input_hz: int, target_hz: float, from_pad: bool = False
+            ) -> Pll | None:
+        return ice40_pll(input_hz, target_hz, from_pad)
 
     @classmethod
     def carry_chain(cls, chain: "CarryChain") -> str | None:
@@ -67,7 +85,7 @@ class Ice40(Family):
     def map_commands(cls, device: Device, options: FlowOptions) -> list[str]:
         # The slice has no multiplexers that join LUTs, so `wide_lut` means nothing here.
         flags = ["-dsp"] if options.hard_multiplier else []
-        kind = "u" if device.limits["dsp"] else "hx"
+        kind = "u" if device.limits["dsp"] else device.name[6:8]
         return [" ".join(["synth_ice40", "-top top", f"-device {kind}", *flags])]
 
     @classmethod
@@ -89,6 +107,29 @@ class Ice40(Family):
         return {"lut": max(cells.get("SB_LUT4", 0), cells.get("SB_CARRY", 0), flip_flops),
                 "ff": flip_flops, "dsp": cells.get("SB_MAC16", 0),
                 "block_ram": count(cells, "SB_RAM40_4K")}
+
+    @classmethod
+    def packed_luts(cls, module: dict) -> int:
+        # As nextpnr packs (ice40/pack.cc): a flip-flop shares a cell with a LUT that drives
+        # nothing else, a carry with a LUT of the same operands; a chain that does not start with
+        # a constant has a cell in front.
+        pins = {name: {port: bits[0] for port, bits in cell["connections"].items() if bits}
+                for name, cell in module["cells"].items() if cell["type"].startswith("SB_")}
+        kinds = {name: module["cells"][name]["type"] for name in pins}
+        sinks = Counter(bit for name, cell in pins.items() for port, bit in cell.items()
+                        if module["cells"][name]["port_directions"][port] == "input")
+        sinks.update(bit for port in module["ports"].values() if port["direction"] == "output"
+                     for bit in port["bits"])
+        luts = [cell for name, cell in pins.items() if kinds[name] == "SB_LUT4"]
+        flip_flops = [cell for name, cell in pins.items() if kinds[name].startswith("SB_DFF")]
+        carries = [cell for name, cell in pins.items() if kinds[name] == "SB_CARRY"]
+        alone = {lut["O"] for lut in luts if sinks[lut["O"]] == 1}
+        operands = {(lut["I1"], lut["I2"], lut["I3"]) for lut in luts}
+        carried = {carry["CO"] for carry in carries} | {"0", "1"}
+        return (len(luts) + sum(flip_flop["D"] not in alone for flip_flop in flip_flops)
+                + sum((carry["I0"], carry["I1"], carry["CI"]) not in operands
+                      for carry in carries)
+                + sum(carry["CI"] not in carried for carry in carries))
 
     @classmethod
     def utilisation(cls, raw: Mapping[str, int], cells: Mapping[str, int]) -> dict[str, int]:

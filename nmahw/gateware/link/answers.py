@@ -5,7 +5,7 @@ as many bytes as the accelerator's stream has, then the cycles from its last ele
 first output.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
@@ -144,8 +144,9 @@ class Answers(wiring.Component):
                 self._text(m, letter)
             with m.State("OUTPUT"):
                 m.d.comb += [value.eq(self.results.payload.data),
-                             self.o.payload.byte.eq(
-                                 data.ArrayLayout(8, self._bytes)(value)[part]),
+                             # An Array: an index into bits would be multiplied by eight.
+                             self.o.payload.byte.eq(Array(
+                                 value[8 * i:8 * i + 8] for i in range(self._bytes))[part]),
                              self.o.valid.eq(self.results.valid)]
                 with m.If(self.o.valid & self.o.ready):
                     m.d.sync += part.eq(part + 1)

@@ -1,0 +1,80 @@
+"""Flashing: the command, and what is said when it cannot work."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from nmahw.boards import BOARDS
+from nmahw.cli import run
+from nmahw.errors import BuildError, EnvironmentProblem, UsageError
+from nmahw.flash import flash, flash_command
+
+
+def programmer(folder: Path, words: str, code: int) -> None:
+    """An openFPGALoader that says `words`."""
+    path = folder / "openFPGALoader"
+    path.write_text(f"#!/bin/sh\necho \"$@\" > {folder}/seen\ncat <<'END'\n{words}\nEND\n"
+                    f"exit {code}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def bitstream(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    path = tmp_path / "design one.bit"
+    path.write_bytes(b"bits")
+    return path
+
+
+def test_the_programmer_gets_board_and_file(bitstream):
+    programmer(bitstream.parent, "done", 0)
+    flash(BOARDS.get("ulx3s_85f"), bitstream)
+    assert (bitstream.parent / "seen").read_text().strip() == f"-b ulx3s {bitstream}"
+    flash(BOARDS.get("ulx3s_85f"), bitstream, to_flash=True)
+    assert (bitstream.parent / "seen").read_text().strip() == f"-b ulx3s -f {bitstream}"
+
+
+@pytest.mark.parametrize("words, error, hint", [
+    ("error while loading shared libraries: libftdi1.so.2: cannot open shared object file",
+     EnvironmentProblem, "apt install libftdi1"),
+    ("unable to open ftdi device: -3 (device not found)\nJTAG init failed", EnvironmentProblem,
+     "plugged in"),
+    ("unable to open ftdi device: -4 (usb_open() failed: permission denied)", EnvironmentProblem,
+     "udev"),
+    ("Error: IDCODE mismatch", EnvironmentProblem, "for this board"),
+    ("it is broken", BuildError, "exit code 7")])
+def test_what_fails_is_told_with_its_cure(bitstream, words, error, hint):
+    programmer(bitstream.parent, words, 7)
+    with pytest.raises(error, match=hint):
+        flash(BOARDS.get("ulx3s_85f"), bitstream)
+
+
+def test_a_file_that_is_no_bitstream_of_the_board_is_refused(bitstream):
+    board = BOARDS.get("icebreaker")
+    with pytest.raises(UsageError, match=r"\.bin file"):
+        flash_command(board, bitstream)
+    with pytest.raises(UsageError, match="does not exist"):
+        flash_command(board, bitstream.with_name("none.bin"))
+    empty = bitstream.with_name("empty.bin")
+    empty.touch()
+    with pytest.raises(UsageError, match="is empty"):
+        flash_command(board, empty)
+
+
+@pytest.mark.parametrize("board", list(BOARDS), ids=lambda board: board.name)
+def test_a_dry_run_prints_the_command(board, tmp_path, capsys):
+    path = tmp_path / f"design{board.fpga().rules.bitstream_suffix}"
+    path.write_bytes(b"bits")
+    assert run(["flash", board.name, str(path), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert str(path) in shown and all(word in shown for word in board.flash)
+
+
+def test_a_missing_programmer_is_named_with_what_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = tmp_path / "design.bin"
+    path.write_bytes(b"bits")
+    with pytest.raises(EnvironmentProblem, match="pip install tinyprog"):
+        flash(BOARDS.get("tinyfpga_bx"), path)
