@@ -80,10 +80,14 @@ def matrix() -> Iterator[Entry]:
     # The smallest one, full: of hard multipliers, and of an array without any.
     yield Entry("ecp5-25k", ArrayTask(8, 8, 4, 7), ("dsp",))
     yield Entry("ecp5-25k", ArrayTask(8, 8, 30, 16), ("distributed",))
+    # All block RAM of an HX8K: 24 tables, and sums in 4 columns.
+    yield Entry("ice40-hx8k", ArrayTask(8, 8, 6, 4, 256), order(8, 8))
     yield Entry("ice40-hx8k", ConstantTask(8, 8, 8, 8), ("booth", "distributed_binary"))
+    yield Entry("ice40-hx8k", ConstantTask(8, 8, 12, 16), ("distributed_binary",))
     for device in ("ice40-hx8k", "gw1nr-9", "ice40-up5k", "gatemate-a1"):
         for bits in squares:
-            yield Entry(device, ArrayTask(*bits, 4, 4, 256), order(*bits))
+            if device != "ice40-hx8k" or bits != (8, 8):
+                yield Entry(device, ArrayTask(*bits, 4, 4, 256), order(*bits))
     for device in ("ecp5-45k", "ice40-hx8k", "gw1nr-9", "ice40-up5k", "gatemate-a1"):
         for bits in squares:
             yield Entry(device, ElementTask(*bits), order(*bits))
