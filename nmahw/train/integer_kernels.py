@@ -9,8 +9,8 @@ a dense layer's values are channels of one position. Every operation is on 32-bi
 import numba
 import numpy as np
 
-__all__ = ["LAYOUT", "backward", "forward", "image_loss", "infer", "load_image", "train_images",
-           "update"]
+__all__ = ["LAYOUT", "backward", "forward", "image_loss", "infer", "load_image", "move_images",
+           "train_images", "update"]
 
 #: Columns of `layout`, one row a layer with weights.
 LAYOUT = ("dense", "outputs", "channels", "height", "width", "size", "rows", "columns", "pool",
@@ -55,6 +55,19 @@ def _next(lane):
 @_jit
 def _clip(value, limit):
     return min(max(value, -limit), limit)
+
+
+@_jit
+def move_images(x, down, right, moved):
+    """Images (images, channels, height, width) moved by `down` and `right` each, to `moved`."""
+    height, width = x.shape[2], x.shape[3]
+    for image in range(len(x)):
+        dy, dx = down[image], right[image]
+        for c in range(x.shape[1]):
+            for r in range(height):
+                for z in range(width):
+                    inside = 0 <= r - dy < height and 0 <= z - dx < width
+                    moved[image, c, r, z] = x[image, c, r - dy, z - dx] if inside else 0
 
 
 @_jit

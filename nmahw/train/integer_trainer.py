@@ -85,6 +85,7 @@ class IntegerTrainer(Trainer):
             np.array([s * s // 4 for s in range(int(most) + 1)], np.int32)
         sizes = plan.sizes
         self.layout = plan.layout(0)
+        self._input_codes, self._moved = self._code_table(dataset.high), None
         self.masters = self._initial(widths)
         self.lanes = np.random.default_rng((seed, _LANES)).integers(
             1, 2**32, sizes["lanes"], dtype=np.uint32)
@@ -112,6 +113,14 @@ class IntegerTrainer(Trainer):
                       np.zeros(layer.outputs, np.int64)]
         return np.concatenate(parts).astype(np.int32)
 
+    def _code_table(self, high: int) -> np.ndarray | None:
+        """Activation code of every code of the data set; None if they are the same bytes."""
+        shift = self.plan.input_shift
+        if not shift and high <= min(self.high, 255):
+            return None
+        codes = (np.arange(high + 1) + ((1 << shift) >> 1)) >> shift
+        return np.minimum(codes, self.high).astype(np.uint8 if self.high < 256 else np.uint16)
+
     def _derive(self) -> None:
         """Weights and biases of the masters."""
         shift, half, limit = self.limits[1:]
@@ -129,25 +138,21 @@ class IntegerTrainer(Trainer):
     def codes(self, x: np.ndarray) -> np.ndarray:
         """Activation codes (images, values) of the data set's codes."""
         flat = x.reshape(len(x), -1)
-        shift = self.plan.input_shift
-        kind = np.uint8 if self.high < 2**8 else np.uint16
-        wide = flat.astype(np.int64 if flat.dtype.itemsize > 2 else np.int32, copy=False)
-        return np.minimum((wide + ((1 << shift) >> 1)) >> shift, self.high).astype(kind)
+        if self._input_codes is None:
+            return flat
+        # By a table: large arrays between are slower than all the rest.
+        return self._input_codes[flat]
 
     def moved(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Images moved by as many pixels as `rng` says, zeros behind them."""
         most = self.method.shift_images
         if not most:
             return x
-        height, width = x.shape[2:]
-        padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)))
-        down, right = rng.integers(0, 2 * most + 1, (2, len(x)))
-        result = np.empty_like(x)
-        for i in range(2 * most + 1):
-            for j in range(2 * most + 1):
-                chosen = (down == i) & (right == j)
-                result[chosen] = padded[chosen, :, i:i + height, j:j + width]
-        return result
+        down, right = rng.integers(0, 2 * most + 1, (2, len(x))) - most
+        if self._moved is None or self._moved.shape != x.shape:
+            self._moved = np.empty_like(x)
+        kernels.move_images(x, down, right, self._moved)
+        return self._moved
 
     def epoch(self, index: int, x: np.ndarray, y: np.ndarray, progress: Progress) -> EpochResult:
         rng = np.random.default_rng((self.seed, index))
