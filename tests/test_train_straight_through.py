@@ -115,7 +115,7 @@ def test_input_is_narrowed(high, bits, expected):
 
 def torch_stage(torch, g, x, parameters, float_stage):
     """The stage in PyTorch, channels first; an independent statement."""
-    x = x.permute(1, 0, 2, 3)
+    x = x.permute(3, 0, 1, 2)
     weights = parameters["weights"].reshape(g.weight_shape)
     if g.flatten_before:
         x = x.flatten(1)
@@ -133,7 +133,7 @@ def torch_stage(torch, g, x, parameters, float_stage):
         y = torch.relu(y)
         y = torch.nn.functional.max_pool2d(y, g.pool) if g.pool > 1 else y
     y = y if y.ndim == 4 else y[:, :, None, None]
-    return y.permute(1, 0, 2, 3)
+    return y.permute(1, 2, 3, 0)
 
 
 @pytest.mark.parametrize("text", [
@@ -144,8 +144,7 @@ def test_float_gradients_equal_those_of_pytorch(text):
     rng = np.random.default_rng(7)
     shape = (64,) if text[0] == "6" else (2, 12, 12)
     stages = [FloatStage(g, rng) for g in geometries(Topology.of(text), shape)]
-    x = rng.normal(size=(*(shape[:1] if len(shape) == 3 else (64,)), 9,
-                         *(shape[1:] if len(shape) == 3 else (1, 1)))).astype(np.float32)
+    x = rng.normal(size=(*(shape if len(shape) == 3 else (64, 1, 1)), 9)).astype(np.float32)
     given = [{name: torch.tensor(value, requires_grad=True)
               for name, value in stage.parameters.items()} for stage in stages]
     y, expected = x, torch.tensor(x)
@@ -176,24 +175,24 @@ def test_fixed_gradients_are_those_of_rounding_left_out():
     stage = FixedStage(g, WeightSet((-1, 0, 1)), np.array([3, 4, 10]), 4, 15, 15, 1.0)
     stage.parameters["weights"] = rng.uniform(-1, 1, (3, 18)).astype(np.float32)
     stage.parameters["bias"] = rng.normal(0, 2, 3).astype(np.float32)
-    x = rng.integers(0, 16, (2, 5, 6, 6)).astype(np.float32)
+    x = rng.integers(0, 16, (2, 6, 6, 5)).astype(np.float32)
     result = stage.forward(x, True)
     weights = torch.tensor(stage.weights, requires_grad=True)
     bias = torch.tensor(stage.bias, requires_grad=True)
-    inputs = torch.tensor(x.transpose(1, 0, 2, 3), requires_grad=True)
+    inputs = torch.tensor(x.transpose(3, 0, 1, 2), requires_grad=True)
     factor = torch.tensor([3.0, 4, 10]) / 16
     z = torch.nn.functional.conv2d(inputs, weights.reshape(3, 2, 3, 3), bias, padding=1)
     z = torch.nn.functional.max_pool2d(z * factor[:, None, None], 2)
     rounded = torch.floor(z + 0.5).clamp(0, 15)
-    assert np.array_equal(result, rounded.detach().numpy().transpose(1, 0, 2, 3))
+    assert np.array_equal(result, rounded.detach().numpy().transpose(1, 2, 3, 0))
     assert (result == 0).any() and (result == 15).any() and len(np.unique(result)) > 5
     gradient = rng.normal(size=result.shape).astype(np.float32)
     passes = ((z > 0) & (z < 15.5)).detach()
-    (z * passes).backward(torch.tensor(gradient.transpose(1, 0, 2, 3)))
+    (z * passes).backward(torch.tensor(gradient.transpose(3, 0, 1, 2)))
     back = stage.backward(gradient)
     np.testing.assert_allclose(stage.gradients["weights"], weights.grad, rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(stage.gradients["bias"], bias.grad * 15, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(back.transpose(1, 0, 2, 3), inputs.grad, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(back.transpose(3, 0, 1, 2), inputs.grad, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("text, message", [
@@ -288,7 +287,7 @@ def test_starts_from_the_float_model_that_it_kept(tmp_path):
     signal = trainer._real(data.x_test)
     for stage in stages:
         signal = stage.forward(signal, False)
-    np.testing.assert_allclose(signal[:, :, 0, 0].T, model.predict(data.x_test), atol=1e-4)
+    np.testing.assert_allclose(signal[:, 0, 0, :].T, model.predict(data.x_test), atol=1e-4)
     for index in range(3):
         trainer.epoch(index, data.x_train, data.y_train, quiet)
     network = trainer.network(data.x_train, "tiny", {})

@@ -110,7 +110,6 @@ class FixedStage(Stage):
         The last stage gives ``(sums + bias) * factor``. All of it is integers, and divisions by
         powers of two, which float32 holds exactly (`exact`).
         """
-        self._input_shape = x.shape
         self._integers = self.weights
         sums = self.sums(x, self._integers)
         scale = np.float32(2.0**-self.shift)
@@ -129,7 +128,7 @@ class FixedStage(Stage):
         total = scatter(np.ascontiguousarray(gradient), self._place, self._factor,
                         self.geometry.pool, inner)
         self.gradients["bias"] = (total * self._factor * self.high_in).astype(np.float32)
-        return self.back_through_sums(inner, self._integers, self._input_shape, first)
+        return self.back_through_sums(inner, self._integers, first)
 
     def ir_layers(self) -> list[IrLayer]:
         """The layers of the IR that compute the same."""
@@ -189,7 +188,7 @@ def fix_stages(stages: Sequence[FloatStage], x: np.ndarray, base: float, shift: 
     Parameters
     ----------
     stages : sequence of FloatStage
-    x : float32 array (channels, batch, height, width)
+    x : float32 array (channels, height, width, batch)
         Real inputs to choose the steps of activations on.
     base : float
         Real value of one input code, before it is narrowed.

@@ -4,7 +4,7 @@ A *stage* is a layer with weights and what follows it up to the next one. A `Flo
 ordinarily, with a batch norm where the topology has one; `nmahw.train.fixed_point` makes integer
 stages of them. Here is what both have in common.
 
-Values have axes (channel, batch, y, x); dense layers see (feature, batch, 1, 1).
+Values have axes (channel, y, x, batch); dense layers see (feature, 1, 1, batch).
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from .rule import Rule
 from .stage_kernels import (
     affine_relu_pool,
     channel_moments,
-    fold,
+    input_gradient,
     scatter,
     scatter_normalised,
-    unfold,
+    weight_gradient,
+    window_sums,
 )
 from .topology import Topology
 
@@ -131,42 +132,49 @@ class Stage(Layer):
         return array
 
     def sums(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Sums (N, batch, y, x) of `weights` (N, K) over `x`; keeps the operands."""
+        """Sums (N, y, x, batch) of `weights` (N, K) over `x`; keeps the operands."""
         g = self.geometry
-        if g.flatten_before:
-            x = x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1], 1, 1)
-        batch = x.shape[1]
+        self._input_shape = x.shape
         if g.size is None:
-            self._columns, shape = np.ascontiguousarray(x.reshape(len(x), batch)), (1, 1)
-        else:
-            shape = tuple((side + 2 * g.padding - g.size) // g.stride + 1 for side in x.shape[2:])
-            # What padding leaves out stays zero from the first time on.
-            self._columns = self.zeros("columns", (g.taps, batch * shape[0] * shape[1]), False)
-            unfold(x, g.size, g.stride, g.padding, self._columns)
-        result = self.zeros("sums", (g.outputs, self._columns.shape[1]), False)
-        np.matmul(weights, self._columns, out=result)
-        return result.reshape(g.outputs, batch, *shape)
+            self._operands = np.ascontiguousarray(x).reshape(g.taps, x.shape[-1])
+            return (weights @ self._operands)[:, None, None, :]
+        channels, height, width, batch = x.shape
+        pad = g.padding
+        sides = height + 2 * pad, width + 2 * pad
+        padded = self.zeros("padded", (channels, *sides, batch), False)
+        padded[:, pad:pad + height, pad:pad + width] = x
+        self._operands = padded.reshape(-1, batch)
+        rows, columns = ((side - g.size) // g.stride + 1 for side in sides)
+        result = self.zeros("sums", (g.outputs, rows, columns, batch), False)
+        window_sums(self._operands, self._offsets(sides), weights, g.stride, g.stride * sides[1],
+                    result)
+        return result
 
-    def back_through_sums(self, gradient: np.ndarray, weights: np.ndarray,
-                          input_shape: tuple[int, ...], first: bool) -> np.ndarray | None:
+    def _offsets(self, sides: tuple[int, int]) -> np.ndarray:
+        g = self.geometry
+        channel, y, x = np.ogrid[:g.inputs, :g.size, :g.size]
+        return ((channel * sides[0] + y) * sides[1] + x).reshape(-1)
+
+    def back_through_sums(self, gradient: np.ndarray, weights: np.ndarray, first: bool
+                          ) -> np.ndarray | None:
         """Leave the weights' gradient, give that of the input (None for the first stage)."""
         g = self.geometry
-        flat = gradient.reshape(g.outputs, -1)
-        self.gradients["weights"] = flat @ self._columns.T
+        if g.size is None:
+            flat = gradient.reshape(g.outputs, -1)
+            self.gradients["weights"] = flat @ self._operands.T
+            return None if first else (weights.T @ flat).reshape(self._input_shape)
+        channels, height, width, batch = self._input_shape
+        pad = g.padding
+        sides = height + 2 * pad, width + 2 * pad
+        offsets, pitch = self._offsets(sides), g.stride * sides[1]
+        self.gradients["weights"] = np.empty(weights.shape, np.float32)
+        weight_gradient(gradient, self._operands, offsets, g.stride, pitch,
+                        self.gradients["weights"])
         if first:
             return None
-        if g.size is None:
-            result = weights.T @ flat
-            if not g.flatten_before:
-                return result.reshape(input_shape)
-            channels, batch, height, width = input_shape
-            return np.ascontiguousarray(
-                result.reshape(channels, height, width, batch).transpose(0, 3, 1, 2))
-        patches = self.zeros("patches", self._columns.shape, False)
-        np.matmul(weights.T, flat, out=patches)
-        result = self.zeros("input", input_shape)
-        fold(patches, g.size, g.stride, g.padding, result)
-        return result
+        result = self.zeros("input", (channels, *sides, batch))
+        input_gradient(gradient, offsets, weights, g.stride, pitch, result.reshape(-1, batch))
+        return result[:, pad:pad + height, pad:pad + width]
 
 
 class FloatStage(Stage):
@@ -202,7 +210,6 @@ class FloatStage(Stage):
 
     def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
         g, p = self.geometry, self.parameters
-        self._input_shape = x.shape
         sums = self._sums = self.sums(x, p["weights"])
         if not g.normalised:
             factor, offset = np.ones(g.outputs, np.float32), p["bias"]
@@ -238,7 +245,7 @@ class FloatStage(Stage):
             inner = self.zeros("gradient", self._sums.shape)
             total = scatter(gradient, self._place, self._factor, g.pool, inner)
             self.gradients["bias"] = total.astype(np.float32)
-        return self.back_through_sums(inner, p["weights"], self._input_shape, first)
+        return self.back_through_sums(inner, p["weights"], first)
 
     def folded(self) -> tuple[np.ndarray, np.ndarray]:
         """Weights (N, K) and bias (N,), float64, with the batch norm in them."""

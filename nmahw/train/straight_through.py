@@ -147,11 +147,11 @@ class StraightThroughTrainer(Trainer):
     # Inputs.
 
     def _signal(self, x: np.ndarray) -> np.ndarray:
-        """Codes (images, *shape) with axes (channel, batch, y, x), float32."""
+        """Codes (images, *shape) with axes (channel, y, x, batch), float32."""
         x = x.reshape(len(x), *self.input_format.shape)
         if x.ndim == 2:
-            return np.ascontiguousarray(x.T, np.float32)[:, :, None, None]
-        return np.ascontiguousarray(x.transpose(1, 0, 2, 3), np.float32)
+            return np.ascontiguousarray(x.T, np.float32)[:, None, None, :]
+        return np.ascontiguousarray(x.transpose(1, 2, 3, 0), np.float32)
 
     def _real(self, x: np.ndarray) -> np.ndarray:
         return self._signal(x) * np.float32(self.base)
@@ -214,13 +214,13 @@ class StraightThroughTrainer(Trainer):
         signal = x
         for stage in stages:
             signal = stage.forward(signal, True)
-        scores = signal[:, :, 0, 0].T * unit
+        scores = signal[:, 0, 0, :].T * unit
         losses, gradient = softmax_cross_entropy(scores, y)
         loss = float(losses.sum(dtype=np.float64))
         if not math.isfinite(loss):
             raise TrainingError(f"loss must be finite, not {loss}; {self._culprit(stages, x)} is "
                                 f"the first with results that are not")
-        signal = np.ascontiguousarray((gradient * (unit / len(y))).T)[:, :, None, None]
+        signal = np.ascontiguousarray((gradient * (unit / len(y))).T)[:, None, None, :]
         for place in range(len(stages) - 1, -1, -1):
             signal = stages[place].backward(signal, place == 0)
         self.optimiser.step(rate)
@@ -255,7 +255,7 @@ class StraightThroughTrainer(Trainer):
         signal = self._narrowed(x)
         for stage in self.stages:
             signal = stage.forward(signal, False)
-        return np.rint(signal[:, :, 0, 0].T).astype(np.int64)
+        return np.rint(signal[:, 0, 0, :].T).astype(np.int64)
 
     def network(self, x: np.ndarray, title: str, metadata: Mapping[str, str]) -> Network:
         if not self.stages:
