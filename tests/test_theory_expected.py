@@ -129,6 +129,15 @@ def test_bounds_of_the_mean_hold_where_it_is_exact(f, monkeypatch):
     assert bounds.low <= exact.low <= bounds.high
 
 
+def test_upper_bound_of_the_mean_is_exact_for_rare_pixels(monkeypatch):
+    """A value that hardly occurs is met in proportion to the pixels met: nothing is concave."""
+    from nmahw.theory import expected
+    arguments = 3, (6, 7), [1e-9], [0.4, 0.05]
+    exact = expected_products_of_random(*arguments)
+    monkeypatch.setattr(expected, "_LISTED_TAPS", 0)
+    assert expected_products_of_random(*arguments).high == pytest.approx(exact.low, rel=1e-6)
+
+
 def test_bounds_of_the_mean_meet_on_large_maps():
     """At values times mean number of different weights: what sharing tends to, whatever the map."""
     q, r = 16, 15

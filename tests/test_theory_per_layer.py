@@ -9,6 +9,7 @@ from networks import NETWORKS, random_images
 
 from nmahw import bundled
 from nmahw.cli import run
+from nmahw.layers.conv2d import Conv2d
 from nmahw.layers.dense import Dense
 from nmahw.network import Network
 from nmahw.tensor import TensorFormat
@@ -78,6 +79,14 @@ def test_without_images_nothing_exceeds(name):
                 assert found.reshape(len(x), -1).sum(axis=1).max() <= bound.distinct[scope, rule]
         assert bound.values is None
         assert bound.nonzero_macs <= bound.shape.macs
+
+
+def test_padded_zeros_are_values():
+    """Of maps that have none themselves."""
+    network = Network(TensorFormat((1, 3, 3), 5, 5), (Conv2d(np.full((1, 1, 2, 2), 3), 1, 1),))
+    (most,), (found,) = (count_layers(network, images) for images in
+                         (None, np.full((1, 1, 3, 3), 5)))
+    assert most.distinct["layer", RULES[0]] == found.distinct["layer", RULES[0]] == 2
 
 
 # Command line.
