@@ -8,7 +8,7 @@ import pytest
 from nmahw.arith import ARITHMETICS
 from nmahw.arith.shift import ShiftPairWeights, ShiftWeights
 from nmahw.design import Design
-from nmahw.errors import ModelError, TrainingError, UsageError
+from nmahw.errors import EnvironmentProblem, ModelError, TrainingError, UsageError
 from nmahw.frontends import read_float_model
 from nmahw.layers.channel_scale import ChannelScale
 from nmahw.signed_digits import signed_digits
@@ -359,6 +359,12 @@ def test_widths_that_cannot_be_had(name, bits, message):
 def test_fields_out_of_range(field, value):
     with pytest.raises(UsageError, match=f"{field} must be"):
         replace(METHODS.get("ternary")(), **{field: value})
+
+
+def test_a_place_for_the_float_model_is_checked_first(tmp_path):
+    method = METHODS.get("ternary")(keep_float=str(tmp_path))
+    with pytest.raises(EnvironmentProblem, match="must be a file, not a folder"):
+        method.trainer(Topology.of(TINY), spots(), 20, 0)
 
 
 def test_no_epoch_left_behind_the_warm_up():

@@ -18,6 +18,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ..errors import ModelError, TrainingError, UsageError
+from ..files import check_writable
 from ..layers.requantise import Requantise
 from ..network import Network
 from .dataset import Dataset
@@ -131,6 +132,8 @@ class StraightThroughTrainer(Trainer):
         if self.warm_up >= epochs:
             raise UsageError(f"epochs must be more than the {self.warm_up} of the warm-up, not "
                              f"{epochs}")
+        if method.keep_float:
+            check_writable(method.keep_float)
         plans = geometries(topology, dataset.input_format.shape)
         self.base = 1 / dataset.high
         # A float model is read when training begins, and not needed to go on.
