@@ -130,14 +130,14 @@ def _uses(maps: np.ndarray, shape: MatrixShape) -> np.ndarray:
 def _most(weights: np.ndarray, fmt: TensorFormat, shape: MatrixShape, rule: Rule, scope: str
           ) -> int:
     """Different products that no input of the format exceeds."""
-    low, high = fmt.low, fmt.high
-    if shape.padding:
-        low, high = min(low, 0), max(high, 0)
-    if high - low < _LISTED:
-        values, counts = rule.operands(np.arange(low, high + 1))
+    if fmt.high - fmt.low < _LISTED:
+        values = np.arange(fmt.low, fmt.high + 1)
+        if shape.padding:
+            values = np.append(values, 0)
+        values, counts = rule.operands(values)
         kinds = len(np.unique(values[counts]))
     else:
-        kinds = high - low + 1
+        kinds = fmt.high - fmt.low + 2
     positions = shape.macs // shape.weights
     per_scope = distinct_weights(weights, rule, scope) * kinds
     whole = {"kernel": (2, 3), "filter": (1, 2, 3), "channel": (0, 2, 3), "layer": (0, 1, 2, 3)}
