@@ -22,6 +22,8 @@ from nmahw.files import write_atomically
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "train"
 
+# Fine-tuned from the float model of that name in the current folder (`benchmarks/trained.py`).
+_TUNED = "mnist --topology lenet5 --set start=lenet5_bnfolded.npz --set shift=1"
 _DIGITS_INT8 = ("digits --method exact_integers --topology digits --bits 8/16/8/8 --epochs 80 "
                 "--set rate=5 --set weight_range=1")
 
@@ -32,6 +34,17 @@ MODELS: dict[str, str] = {
     "digits-int8-split2": f"{_DIGITS_INT8} --split 2",
     "mlp-int8": "mnist --method exact_integers --topology mlp-128 --bits 8/16/8/8 --epochs 20 "
                 "--set weight_range=3 --set activation_range=3 --set shift_images=1",
+    "mlp64-int5": "mnist --method exact_integers --topology mlp-64 --bits 5/10/4/4 --epochs 25 "
+                  "--set rate=8 --set shift_images=1",
+    "lenet5-int8": "mnist --method exact_integers --topology lenet5 --bits 8/16/8/8 --epochs 12 "
+                   "--set rate=7 --set weight_range=3 --set activation_range=3 "
+                   "--set shift_images=1",
+    "lenet5-w4a4": f"{_TUNED} --method quantised --bits 4x4 --epochs 3",
+    "lenet5-w3a3": f"{_TUNED} --method quantised --bits 3x3 --epochs 3",
+    "lenet5-ternary": f"{_TUNED} --method ternary --bits 2x4 --epochs 4",
+    "lenet5-binary": f"{_TUNED} --method binary --bits 1x4 --epochs 5",
+    "lenet5-shift": f"{_TUNED} --method shift --bits 4x4 --epochs 3",
+    "lenet5-shift-pair": f"{_TUNED} --method shift_pair --bits 6x4 --epochs 3",
 }
 
 _NMA = "--method nma --epochs 20 --split {seed}"
