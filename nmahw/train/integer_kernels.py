@@ -97,6 +97,33 @@ def _dense_sums(values, weights, sums, inputs, outputs, squares):
 
 
 @_jit
+def _add_five(out, x, w, squares):
+    """Five taps side by side at once: what is summed stays in registers."""
+    a, b, c, d, e = w[0], w[1], w[2], w[3], w[4]
+    for t in range(len(out)):
+        first = np.int32(_product(x[t], a, squares) + _product(x[t + 1], b, squares))
+        second = np.int32(_product(x[t + 2], c, squares) + _product(x[t + 3], d, squares))
+        third = np.int32(out[t] + _product(x[t + 4], e, squares))
+        out[t] = np.int32(np.int32(first + second) + third)
+
+
+@_jit
+def _add_three(out, x, w, squares):
+    a, b, c = w[0], w[1], w[2]
+    for t in range(len(out)):
+        first = np.int32(_product(x[t], a, squares) + _product(x[t + 1], b, squares))
+        second = np.int32(out[t] + _product(x[t + 2], c, squares))
+        out[t] = np.int32(first + second)
+
+
+@_jit
+def _add_one(out, x, w, squares):
+    a = w[0]
+    for t in range(len(out)):
+        out[t] = np.int32(out[t] + _product(x[t], a, squares))
+
+
+@_jit
 def _conv_sums(values, weights, bias, sums, row, squares):
     """At stride 1 and all columns: those that lie across a row's end hold what is never read."""
     width, size, plane = row[_WIDTH], row[_SIZE], row[_HEIGHT] * row[_WIDTH]
@@ -108,15 +135,19 @@ def _conv_sums(values, weights, bias, sums, row, squares):
         out[:] = bias[n]
         for c in range(channels):
             for i in range(size):
-                for j in range(size):
-                    w = weights[tap]
-                    tap += 1
-                    if w == 0:
-                        continue
+                j = 0
+                while j < size:
                     start = c * plane + i * width + j
-                    x = values[start:start + length]
-                    for t in range(length):
-                        out[t] = np.int32(out[t] + _product(x[t], w, squares))
+                    taps = 5 if size - j >= 5 else 3 if size - j >= 3 else 1
+                    x, w = values[start:start + length + taps - 1], weights[tap:tap + taps]
+                    if taps == 5:
+                        _add_five(out, x, w, squares)
+                    elif taps == 3:
+                        _add_three(out, x, w, squares)
+                    else:
+                        _add_one(out, x, w, squares)
+                    j += taps
+                    tap += taps
 
 
 @_jit
