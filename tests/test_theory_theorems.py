@@ -166,6 +166,15 @@ def test_corrected_bounds_are_reached(f, map_shape):
         assert max(repeats) == maximal_repeats(count, f, height, width)
 
 
+@pytest.mark.parametrize("f, height, width", [(2, 2, 2), (3, 3, 5), (3, 9, 4), (5, 5, 24)])
+def test_simple_bounds_follow(f, height, width):
+    """All fields share a block of (Hy-f+1)(Wy-f+1) pixels, and none is larger than Hy Wy."""
+    for taps in range(1, f * f + 1):
+        low, high = (bound(taps, f, height, width) for bound in (minimal_repeats, maximal_repeats))
+        assert (taps - 1) * (height - f + 1) * (width - f + 1) <= low <= high
+        assert high <= (taps - 1) * height * width
+
+
 def test_bounds_of_ranges_are_reached():
     """Two taps on a diagonal, and the corners of a rectangle."""
     for taps in ([(0, 0), (2, 1)], [(0, 0), (0, 2), (1, 0), (1, 2)]):
