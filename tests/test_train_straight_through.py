@@ -274,14 +274,15 @@ def test_restore_refuses_another_training():
         other.restore({})
 
 
-def test_starts_from_the_float_model_that_it_kept(tmp_path):
+@pytest.mark.parametrize("text", [TINY, "64-12-4"])
+def test_starts_from_the_float_model_that_it_kept(tmp_path, text):
     path = tmp_path / "float.npz"
     kept = METHODS.get("quantised")(warm_up=5, batch=8, float_rate=0.01, keep_float=str(path))
-    data, first, _ = trained(kept, 6)
+    data, first, _ = trained(kept, 6, text)
     model = read_float_model(path)
     assert np.mean(model.classify(data.x_test) == data.y_test) > 0.9
     method = METHODS.get("ternary")(start=str(path), batch=8)
-    trainer = method.trainer(Topology.of(TINY), data, 3, 0)
+    trainer = method.trainer(Topology.of(text), data, 3, 0)
     stages, base = read_stages(path, trainer._plans, data.input_format.shape)
     assert trainer.warm_up == 0 and base == pytest.approx(1 / 255)
     signal = trainer._real(data.x_test)
