@@ -24,6 +24,9 @@ RESULTS = ROOT / "benchmarks" / "results" / "train"
 
 # Fine-tuned from the float model of that name in the current folder (`benchmarks/trained.py`).
 _TUNED = "mnist --topology lenet5 --set start=lenet5_bnfolded.npz --set shift=1"
+# Quantised from the float training of the same seed, which comes first.
+_ADDER = ("mnist --method addernet --topology lenet5-bn "
+          "--set start=trained-models/lenet5-adder-seed{seed}.checkpoint.npz")
 _DIGITS_INT8 = ("digits --method exact_integers --topology digits --bits 8/16/8/8 --epochs 80 "
                 "--set rate=5 --set weight_range=1")
 
@@ -36,7 +39,7 @@ MODELS: dict[str, str] = {
                 "--set weight_range=3 --set activation_range=3 --set shift_images=1",
     "mlp64-int5": "mnist --method exact_integers --topology mlp-64 --bits 5/10/4/4 --epochs 25 "
                   "--set rate=8 --set shift_images=1",
-    "lenet5-int8": "mnist --method exact_integers --topology lenet5 --bits 8/16/8/8 --epochs 12 "
+    "lenet5-int8": "mnist --method exact_integers --topology lenet5 --bits 8/16/8/8 --epochs 4 "
                    "--set rate=7 --set weight_range=3 --set activation_range=3 "
                    "--set shift_images=1",
     "lenet5-w4a4": f"{_TUNED} --method quantised --bits 4x4 --epochs 3",
@@ -45,6 +48,9 @@ MODELS: dict[str, str] = {
     "lenet5-binary": f"{_TUNED} --method binary --bits 1x4 --epochs 5",
     "lenet5-shift": f"{_TUNED} --method shift --bits 4x4 --epochs 3",
     "lenet5-shift-pair": f"{_TUNED} --method shift_pair --bits 6x4 --epochs 3",
+    "lenet5-adder": "mnist --method addernet --topology lenet5-bn --epochs 10",
+    "lenet5-adder8": f"{_ADDER} --bits 8 --epochs 2",
+    "lenet5-adder4": f"{_ADDER} --bits 4 --epochs 3",
 }
 
 _NMA = "--method nma --epochs 20 --split {seed}"
