@@ -149,7 +149,7 @@ def train(method: Method, topology: Topology, dataset: Dataset, epochs: int, see
         checkpoint = Checkpoint.load(path)
         checkpoint.require(identity, path)
         trainer.restore(checkpoint.last)
-    resumed = checkpoint.epochs_done
+    resumed = checkpoint.epochs_done if checkpoint.epochs_done < epochs else _resumed_before(out)
     for record in checkpoint.history:
         on_epoch(record)
     for index in range(checkpoint.epochs_done, epochs):
@@ -214,6 +214,14 @@ def scores_of(trainer: Trainer, x: np.ndarray) -> np.ndarray:
 def accuracy(trainer: Trainer, x: np.ndarray, y: np.ndarray) -> float:
     """Fraction that the trainer's own scores get right."""
     return float(np.mean(scores_of(trainer, x).argmax(axis=1) == y))
+
+
+def _resumed_before(out: Path) -> int:
+    """What the record of a finished training tells of where it was taken up again."""
+    try:
+        return int(json.loads(record_path(out).read_text())["resumed_after_epoch"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _epoch(trainer: Trainer, dataset: Dataset, index: int, before: Checkpoint, path: Path,
