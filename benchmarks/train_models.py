@@ -22,8 +22,8 @@ from nmahw.files import write_atomically
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "train"
 
-# Fine-tuned from the float model of that name in the current folder (`benchmarks/trained.py`).
-_TUNED = "mnist --topology lenet5 --set start=lenet5_bnfolded.npz --set shift=1"
+# Fine-tuned from the float model that "lenet5-float" of the same seed leaves in the current folder.
+_TUNED = "mnist --topology lenet5-bn --set start=lenet5-float-seed{seed}.npz --set shift=1"
 # Quantised from the float training of the same seed, which comes first.
 _ADDER = ("mnist --method addernet --topology lenet5-bn "
           "--set start=trained-models/lenet5-adder-seed{seed}.checkpoint.npz")
@@ -42,12 +42,12 @@ MODELS: dict[str, str] = {
     "lenet5-int8": "mnist --method exact_integers --topology lenet5 --bits 8/16/8/8 --epochs 4 "
                    "--set rate=7 --set weight_range=3 --set activation_range=3 "
                    "--set shift_images=1",
-    "lenet5-w4a4": f"{_TUNED} --method quantised --bits 4x4 --epochs 3",
-    "lenet5-w3a3": f"{_TUNED} --method quantised --bits 3x3 --epochs 3",
-    "lenet5-ternary": f"{_TUNED} --method ternary --bits 2x4 --epochs 4",
-    "lenet5-binary": f"{_TUNED} --method binary --bits 1x4 --epochs 5",
-    "lenet5-shift": f"{_TUNED} --method shift --bits 4x4 --epochs 3",
-    "lenet5-shift-pair": f"{_TUNED} --method shift_pair --bits 6x4 --epochs 3",
+    "lenet5-w4a4": f"{_TUNED} --method quantised --bits 4x4 --epochs 4",
+    "lenet5-w3a3": f"{_TUNED} --method quantised --bits 3x3 --epochs 5",
+    "lenet5-ternary": f"{_TUNED} --method ternary --bits 2x4 --epochs 5",
+    "lenet5-binary": f"{_TUNED} --method binary --bits 1x4 --epochs 6",
+    "lenet5-shift": f"{_TUNED} --method shift --bits 4x4 --epochs 4",
+    "lenet5-shift-pair": f"{_TUNED} --method shift_pair --bits 6x4 --epochs 4",
     "lenet5-adder": "mnist --method addernet --topology lenet5-bn --epochs 10",
     "lenet5-adder8": f"{_ADDER} --bits 8 --epochs 2",
     "lenet5-adder4": f"{_ADDER} --bits 4 --epochs 3",
@@ -63,6 +63,9 @@ _RESNET = ("--topology 'conv 8 3 stride=2 padding=1, batch_norm, relu, residual 
 
 #: The same for trainings that are only recorded, not bundled; ``{seed}`` is the seed.
 RECORDED: dict[str, str] = {
+    "lenet5-float": "mnist --topology lenet5-bn --method quantised --bits 8x8 --epochs 16 "
+                    "--set warm_up=15 --set shift=2 "
+                    "--set keep_float=lenet5-float-seed{seed}.npz",
     **{f"digits-nma-{gate}": f"digits --topology digits {_NMA} --set gate={gate}"
        for gate in ("quarter_square", "rom_softplus", "rom_sigmoid", "softplus", "sigmoid",
                     "exact")},
