@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import UsageError
 from . import topology as plan
-from .integer_kernels import LAYOUT
+from .integer_forward import LAYOUT
 from .topology import Topology
 
 __all__ = ["IntegerLayer", "IntegerPlan", "Widths"]
@@ -192,7 +192,7 @@ class IntegerPlan:
                              f"smaller batch are needed")
 
     def layout(self, rate: int) -> np.ndarray:
-        """Rows of `nmahw.train.integer_kernels.LAYOUT` at a learning rate of 2^-`rate`."""
+        """Rows of `nmahw.train.integer_forward.LAYOUT` at a learning rate of 2^-`rate`."""
         rows, offset = [], {"weights": 0, "lanes": 0, "values": 0, "sums": 0, "positions": 0}
         for layer in self.layers:
             pooled = layer.rows // layer.pool, layer.columns // layer.pool

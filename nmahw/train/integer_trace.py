@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import integer_kernels as kernels
+from .integer_forward import forward, load_image
 from .integer_trainer import EXPONENTIALS, IntegerTrainer
 
 __all__ = ["BatchTrace", "ImageTrace", "UpdateTrace", "trace_batch"]
@@ -97,9 +98,8 @@ def trace_batch(trainer: IntegerTrainer, x: np.ndarray, y: np.ndarray, rate: int
     last = len(rows) - 1
     images = []
     for code, label in zip(t.codes(x), y, strict=True):
-        kernels.load_image(code, t.values, t.layout, t.plan.layers[0].padding)
-        kernels.forward(t.layout, t.weights, t.biases, t.values, t.sums, t.places, t.high,
-                        t.squares)
+        load_image(code, t.values, t.layout, t.plan.layers[0].padding)
+        forward(t.layout, t.weights, t.biases, t.values, t.sums, t.places, t.high, t.squares)
         scores = t.sums[rows[last]["sums"]:rows[last]["sums"] + rows[last]["outputs"]]
         gradient = t.gradients[rows[last]["positions"]:]
         loss = kernels.image_loss(scores, label, gradient, t.loss_form, EXPONENTIALS)

@@ -18,7 +18,7 @@ from ..layers.relu import ReLU
 from ..layers.requantise import Requantise
 from ..network import Network
 from . import integer_kernels as kernels
-from .integer_kernels import LAYOUT
+from .integer_forward import LAYOUT, move_images
 from .integer_plan import IntegerPlan, Widths
 from .methods import EpochResult, Progress, Trainer
 
@@ -151,7 +151,7 @@ class IntegerTrainer(Trainer):
         down, right = rng.integers(0, 2 * most + 1, (2, len(x))) - most
         if self._moved is None or self._moved.shape != x.shape:
             self._moved = np.empty_like(x)
-        kernels.move_images(x, down, right, self._moved)
+        move_images(x, down, right, self._moved)
         return self._moved
 
     def epoch(self, index: int, x: np.ndarray, y: np.ndarray, progress: Progress) -> EpochResult:
