@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .errors import ModelError
+from .layers.softmax import Softmax
 from .network import Network
 from .operations import Operation, operation
 from .program import Pass, Pool, Program, Region, Rescale
@@ -63,6 +64,7 @@ class ProgramBuilder:
         self.format = network.input_format
         self.entry = Rescale()
         self.arg_max_seen = False
+        self.softmax_seen: Softmax | None = None
         self._passes: list[_OpenPass] = []
         self._layer = 0
 
@@ -158,6 +160,11 @@ class ProgramBuilder:
         self._open_or_identity()
         self.arg_max_seen = True
 
+    def softmax(self, layer: Softmax) -> None:
+        """The results are the softmax of the outputs."""
+        self._open_or_identity()
+        self.softmax_seen = layer
+
     # Inside.
 
     def _open(self) -> _OpenPass | None:
@@ -239,7 +246,8 @@ def _lay_out(builder: ProgramBuilder) -> Program:
     shape = _as_three(builder.network.input_format.shape)
     entries = tuple(Region(shape, placed[0].padding, base)
                     for base in (placed[0].base, placed[0].base - placed[0].words))
-    return Program(builder.network, passes, builder.entry, entries, top, builder.arg_max_seen)
+    return Program(builder.network, passes, builder.entry, entries, top, builder.arg_max_seen,
+                   builder.softmax_seen)
 
 
 def _as_three(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -84,8 +84,8 @@ class Network:
         if not self.layers:
             raise ModelError("a network must have at least one layer, not none")
         for index, layer in enumerate(self.layers[:-1]):
-            if layer.name == "arg_max":
-                raise ModelError(f"layer {index} (arg_max) must be the last one, but "
+            if layer.is_last:
+                raise ModelError(f"layer {index} ({layer.name}) must be the last one, but "
                                  f"{len(self.layers) - 1 - index} follow it")
         _ = self.formats
 

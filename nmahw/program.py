@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .layers.softmax import Softmax
 from .network import Network
 from .operations import Operation
 from .tensor import TensorFormat
@@ -236,6 +237,8 @@ class Program:
         Words of activation memory, for one reader.
     arg_max : bool
         Whether the result is the index of the largest output instead of the outputs.
+    softmax : Softmax or None
+        What is done to the outputs on their way out.
     """
 
     network: Network
@@ -244,6 +247,7 @@ class Program:
     sources: tuple[Region, Region]
     memory_words: int
     arg_max: bool
+    softmax: Softmax | None = None
 
     def activation_ranges(self) -> list[tuple[int, int]]:
         """Range of the activations of each pass."""
@@ -252,7 +256,8 @@ class Program:
     def golden_for(self, index: int, outputs: tuple[np.ndarray, ...]) -> np.ndarray:
         """Golden result of pass `index` (batch, channels, rows, columns) from a trace's outputs."""
         final = index == len(self.passes) - 1
-        layer = self.passes[index].last_layer - (1 if final and self.arg_max else 0)
+        finished = final and (self.arg_max or self.softmax is not None)
+        layer = self.passes[index].last_layer - finished
         result = outputs[layer]
         return result.reshape(len(result), *self.passes[index].target.shape)
 

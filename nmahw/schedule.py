@@ -383,11 +383,14 @@ class Schedule:
 
         Whatever takes longest: the passes, each with the cycle in which the sequencer finds that
         it may begin; the elements coming in, which give way to results being stored; the last
-        pass with its results going out, two cycles each, before the buffer is free again.
+        pass with its results going out, two cycles each (more with softmax), before the buffer is
+        free again.
         """
         stored = sum(p.work.target.shape[0] * p.work.grid[0] * p.work.grid[1]
                      for p in self.passes[:-1])
         elements = self.program.network.input_format.size
         results = self.program.passes[-1].target.words
+        softmax = self.program.softmax
+        leaving = 2 * results + 2 if softmax is None else softmax.exit_cycles(results)
         return max(sum(self.cycles_by_pass) + len(self.passes), elements + stored,
-                   self.cycles_by_pass[-1] + 2 * results + 2)
+                   self.cycles_by_pass[-1] + leaving)

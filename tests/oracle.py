@@ -1,5 +1,6 @@
 """A second golden model in plain Python integers and loops: slow, and nothing shared."""
 
+from decimal import Context
 from fractions import Fraction
 from math import floor
 
@@ -80,6 +81,34 @@ def flatten(x, layer):
 
 def arg_max(x, layer):
     return [x.index(max(x))]
+
+
+def softmax(x, layer):
+    # Tables with 60 digits, everything else in fractions.
+    ctx = Context(prec=60)
+    terms, steps = 2**layer.term_bits, 2**layer.table_bits
+
+    def nearest(value):
+        return int(value.to_integral_value())
+
+    def power(exponent):
+        entry = nearest(ctx.multiply(terms, ctx.power(2, ctx.divide(-(exponent % steps), steps))))
+        return floor(Fraction(entry, 2 ** (exponent // steps)) + Fraction(1, 2))
+
+    multiplier, shift = layer.factor
+    exponents = []
+    for v in x:
+        distance = min(max(x) - v, layer.largest_difference)
+        exponents.append(floor(distance * multiplier / Fraction(2) ** shift + Fraction(1, 2)))
+    total = Fraction(sum(power(e) for e in exponents), 1)
+    leading = 0
+    while total >= 2:
+        total, leading = total / 2, leading + 1
+    cells = 2**layer.mantissa_bits
+    middle = ctx.divide(2 * floor((total - 1) * cells) + 1, 2 * cells)
+    logarithm = nearest(ctx.multiply(steps, ctx.divide(ctx.ln(1 + middle), ctx.ln(2))))
+    common = leading * steps + logarithm - layer.bits * steps
+    return [min(power(e + common), 2**layer.bits - 1) for e in exponents]
 
 
 def compute(x, layer):

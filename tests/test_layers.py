@@ -40,7 +40,7 @@ def test_equals_the_oracle(name, fmt, layer):
 def test_every_shipped_layer_has_an_oracle():
     shipped = {kind.name for kind in LAYERS if kind.__module__.startswith("nmahw.layers.")}
     names = {"conv2d", "dense", "bias", "channel_scale", "relu", "requantise", "max_pool",
-             "average_pool", "flatten", "arg_max"}
+             "average_pool", "flatten", "arg_max", "softmax"}
     assert names <= shipped
     assert all(hasattr(oracle, name) for name in names)
 

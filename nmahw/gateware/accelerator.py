@@ -17,6 +17,7 @@ from .entry import Entry
 from .exit import Exit
 from .feeder import Feeder
 from .sequencer import Sequencer, sequencer_fields
+from .softmax import SoftmaxExit
 from .way_out import WayOut, way_out_fields
 
 __all__ = ["Accelerator"]
@@ -53,7 +54,8 @@ class Accelerator(wiring.Component):
         passes = schedule.passes
         fields = {name: [*values, values[0]] for name, values in way_out_fields(schedule).items()}
         self._configuration = Configuration({**sequencer_fields(schedule), **fields})
-        self._entry, self._exit = Entry(schedule), Exit(schedule)
+        self._entry = Entry(schedule)
+        self._exit = SoftmaxExit(schedule) if schedule.program.softmax else Exit(schedule)
         self._sequencer = Sequencer(schedule, self._configuration)
         self._engines = [Engine(schedule, index, self._sequencer.signature)
                          for index in range(len(schedule.engines))]

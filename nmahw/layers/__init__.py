@@ -56,6 +56,8 @@ class Layer(ABC):
     name: ClassVar[str]
     #: Whether `compute` is a sum of products, so that an arithmetic carries it out.
     is_matrix: ClassVar[bool] = False
+    #: Whether it works on a whole result on its way out, so that no layer can follow.
+    is_last: ClassVar[bool] = False
 
     @abstractmethod
     def output_format(self, input_format: TensorFormat) -> TensorFormat:

@@ -23,6 +23,7 @@ class ArgMax(Layer):
     """The class a classifier names; only a network's last layer."""
 
     name: ClassVar[str] = "arg_max"
+    is_last: ClassVar[bool] = True
 
     def output_format(self, input_format: TensorFormat) -> TensorFormat:
         if len(input_format.shape) != 1:
