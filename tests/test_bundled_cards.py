@@ -5,8 +5,10 @@ from importlib import resources
 
 import pytest
 
+from nmahw.arith import ARITHMETICS
 from nmahw.bundled import card_of, load_model, models
 from nmahw.cli import run
+from nmahw.design import Design
 from nmahw.layers.relu import ReLU
 from nmahw.network import Network
 from nmahw.tensor import TensorFormat
@@ -26,6 +28,15 @@ def test_card_is_whole_and_in_the_readme(name):
     assert cells[1:] == [card.title, card.method, card.bits,
                          f"{card.accuracy} of {card.test_images}", card.seed]
     assert card.command.replace(" && ", "\n") in README
+
+
+@pytest.mark.parametrize("name", [
+    name for name in models() if load_model(name).metadata.get("method") in ARITHMETICS])
+def test_a_network_trained_for_an_arithmetic_runs_on_it(name):
+    network = load_model(name)
+    design = Design.of(network, network.metadata["method"], 8, 8)
+    assert {arithmetic.name for arithmetic in design.arithmetics} == {network.metadata["method"]}
+    assert design.cycles_per_image > 0
 
 
 def test_readme_names_no_other_network():
