@@ -12,19 +12,22 @@ from pathlib import Path
 
 from nmahw.bundled import load_model
 from nmahw.design import Design
+from nmahw.devices import FAMILIES
 from nmahw.devices import device as find_device
 from nmahw.errors import NmahwError
 from nmahw.files import write_atomically
 from nmahw.kernel import Kernel
 from nmahw.measure import operands, rtlil_behind_pins
+from nmahw.netlist import read_top
 from nmahw.result import flow_options
 from nmahw.synthesise import synthesise
 
 __all__ = ["DEVICES", "RESULTS", "Sample", "samples"]
 
 RESULTS = Path(__file__).parent / "results" / "estimate_samples.json"
-#: The device that stands for its family.
-DEVICES = {"ecp5": "ecp5-45k", "ice40": "ice40-hx8k"}
+#: The device that stands for its family, of all families that say how memories are mapped.
+DEVICES = {family.name: max(family.devices, key=lambda device: device.limits["lut"]).name
+           for family in FAMILIES if family.mapping}
 
 
 @dataclass(frozen=True)
@@ -72,21 +75,18 @@ class Sample:
         """What Yosys makes of it."""
         subject = self.subject()
         text = subject.rtlil("serial") if self.network else rtlil_behind_pins(subject.create())
-        netlist = synthesise(text, find_device(device), flow_options(subject.arithmetic))
-        return {**asdict(self), "device": device, "needs": dict(netlist.needs),
+        part = find_device(device)
+        netlist = synthesise(text, part, flow_options(subject.arithmetic))
+        needs = {**netlist.needs, "lut": part.rules.packed_luts(read_top(netlist.path))}
+        return {**asdict(self), "device": device, "needs": needs,
                 "cells": dict(netlist.cells), "yosys": netlist.tool_version}
-
-
-_NAMES = {
-    "ecp5": ("bit_serial", "distributed", "booth", "dsp", "quarter_square", "fabric"),
-    "ice40": ("bit_serial", "distributed_block_ram", "booth", "dsp", "quarter_square", "fabric"),
-}
 
 
 def samples(family: str) -> list[Sample]:
     """What is measured of a family, what matters most first."""
-    names = _NAMES[family]
-    table = names[1]
+    has_distributed_ram = FAMILIES.get(family).mapping.has_distributed_ram
+    table = "distributed" if has_distributed_ram else "distributed_block_ram"
+    names = ("bit_serial", table, "booth", "dsp", "quarter_square", "fabric")
     found = []
     for name in names:
         found += [Sample(name, 2, 2), Sample(name, 4, 3),

@@ -20,7 +20,7 @@ from rich.table import Table
 
 import nmahw.data
 from nmahw import estimate as estimator
-from nmahw.devices import RESOURCES, Device
+from nmahw.devices import RESOURCES
 from nmahw.devices import device as find_device
 from nmahw.files import write_atomically
 
@@ -76,13 +76,6 @@ def fit(rows: list[tuple[dict, dict]]) -> dict:
     return model
 
 
-def luts(measured: dict, device: Device) -> int:
-    """What a sample takes without its flip-flops, which share cells with look-up tables."""
-    family = device.rules
-    return family.at_least({kind: number for kind, number in measured["cells"].items()
-                            if not family.at_least({kind: number})["ff"]})["lut"]
-
-
 def fit_clock(family: str) -> dict | None:
     """Logarithms of clocks in MHz: one for each arithmetic, and a slope over elements."""
     points = []
@@ -120,8 +113,7 @@ def main() -> None:
     for family in sorted({device.family for _, _, device, *_ in subjects}):
         chosen = [entry for entry in subjects if entry[2].family == family
                   and not entry[1].held_out]
-        models[family] = fit([(known, {**needs, "lut": luts(samples[key], device)})
-                              for key, _, device, _, needs, known in chosen])
+        models[family] = fit([(known, needs) for *_, needs, known in chosen])
         if clock := fit_clock(family):
             models[family]["clock"] = clock
         models[family]["arithmetics"] = sorted({entry[1].arithmetic for entry in chosen})

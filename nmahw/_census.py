@@ -21,7 +21,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
-from ._census_netlist import SYMBOL, Part, count_part
+from ._census_netlist import SUM, SYMBOL, Part, count_part
 from .arith import Arithmetic, ColumnUnit, CorrectionElement, Element, LoadUnit, RowUnit
 from .gateware.array import SystolicArray
 from .gateware.gated_add import GatedAdd
@@ -82,7 +82,7 @@ def _array(arithmetic: Arithmetic, rows: int, columns: int, hop: int, held: bool
                      for part in {**one, **wide, **far}})
     parts[replace(own, **{name: grown(*(getattr(part, name) for part in
                                         (own, own_wide, own_far)))
-                          for name in ("ff", "shared_ff", "luts")})] += 1
+                          for name in ("ff", "shared_ff", "lone_ff", "luts")})] += 1
     shared = sum(part.shared_ff * number for part, number in parts.items()) // columns
     parts[Part("SharedRegisters", ff=-1)] = shared * (columns - groups)
     return parts
@@ -133,10 +133,14 @@ def _part(component: wiring.Component) -> tuple[Part, list[wiring.Component]]:
             outside |= Value.cast(value)._rhs_signals()
     symbol = (Value.cast(component.symbol)._rhs_signals() if isinstance(component, Element)
               else SignalSet())
+    made = SignalSet()
+    for child in children:
+        if isinstance(child, GatedAdd):
+            made |= child.total._rhs_signals()
     ports = []
     for signal in read:
         if signal not in driven and not _is_start(component, signal):
-            kind = SYMBOL if signal in symbol else "i"
+            kind = SYMBOL if signal in symbol else SUM if signal in made else "i"
             ports.append((f"{kind}{len(ports)}", signal, PortDirection.Input))
     for signal in driven:
         if signal not in read or signal in outside:

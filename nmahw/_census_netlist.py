@@ -13,10 +13,12 @@ from amaranth.hdl import _nir as nir
 from ._logic import Logic
 from ._mapping_rules import MemoryShape
 
-__all__ = ["SYMBOL", "Part", "count_part"]
+__all__ = ["SUM", "SYMBOL", "Part", "count_part"]
 
 #: How ports that carry a row's symbol begin.
 SYMBOL = "symbol"
+#: How ports that carry what a gated adder made begin.
+SUM = "sum"
 # Comparisons with a constant become a look-up table instead of a chain up to this width.
 _LUT_COMPARISON = 4
 # Larger memories that are only read never become logic by themselves.
@@ -36,6 +38,9 @@ class Part:
     shared_ff : int
         Those among them that only repeat the row's symbol: elements that see the same one share
         them.
+    lone_ff : int
+        Those that no look-up table is in front of that does nothing else: they take a logic cell
+        of their own where cells are of one look-up table and one flip-flop.
     luts : int
         Look-up tables of four inputs.
     inverted : int
@@ -52,6 +57,7 @@ class Part:
     name: str
     ff: int = 0
     shared_ff: int = 0
+    lone_ff: int = 0
     luts: int = 0
     inverted: int = 0
     adders: tuple[int, ...] = ()
@@ -93,8 +99,10 @@ class _Counter:
                        cell.ports_i.items() if port == "rst"
                        for net in (nir.Net.from_cell(0, start),)}
 
-        self._symbol = {bit for port, (start, width) in netlist.cells[0].ports_i.items()
-                        if port.startswith(SYMBOL) for bit in range(start, start + width)}
+        self._symbol, self._made = (
+            {bit for port, (start, width) in netlist.cells[0].ports_i.items()
+             if port.startswith(kind) for bit in range(start, start + width)}
+            for kind in (SYMBOL, SUM))
 
     def run(self) -> None:
         for value in self._cells[0].ports_o.values():
@@ -124,9 +132,20 @@ class _Counter:
                 for net, (data, enable, reset) in self._flip_flops.items()}
         adders = tuple(sorted(max(bits) + 1 - self._adder_from.get(key, 0)
                               for key, bits in self._adders.items()))
-        return Part(name, ff=len(kept), shared_ff=self._shared(), luts=self._logic.luts(roots),
-                    inverted=sum(self._inverted.values()), adders=adders,
+        return Part(name, ff=len(kept), shared_ff=self._shared(),
+                    lone_ff=self._lone([data for _, data, *_ in kept], roots),
+                    luts=self._logic.luts(roots), inverted=sum(self._inverted.values()),
+                    adders=adders,
                     products=tuple(self._products.values()), memories=memories)
+
+    def _lone(self, datas: list[int], roots: list[int]) -> int:
+        uses = self._logic.uses(roots)
+        made = {literal >> 1 for literal in self._sums.values()}
+        made |= {literal >> 1 for net, literal in self._literals.items()
+                 if net.cell == 0 and net.bit in self._made}
+        return sum(data > 1 and uses[data >> 1] > 1 or
+                   self._logic.fanins(data) is None and data >> 1 not in made and not data & 1
+                   for data in datas)
 
     def _shared(self) -> int:
         """Flip-flops that take a bit of the symbol or of another such flip-flop."""

@@ -7,6 +7,7 @@ greedily: a gate that only one other gate uses joins it where the inputs are few
 not optimal, but off by nearly the same factor everywhere, which a fit takes care of.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 __all__ = ["Logic"]
@@ -94,6 +95,14 @@ class Logic:
                 seen.add(node)
                 stack += [fanin >> 1 for fanin in self._fanins[node] or ()]
         return seen
+
+    def uses(self, roots: Iterable[int]) -> Counter:
+        """How often every node is looked at: by gates that `roots` depend on, and by these."""
+        roots = list(roots)
+        found = Counter(root >> 1 for root in roots)
+        for node in self.reached(roots):
+            found.update(fanin >> 1 for fanin in self._fanins[node] or ())
+        return found
 
     def luts(self, roots: Sequence[int]) -> int:
         """Look-up tables that make all of `roots`."""

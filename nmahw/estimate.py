@@ -13,8 +13,9 @@ The clock comes from placed and routed accelerators: of an array with E elements
 with one slope for each family; of several arithmetics, the slowest one's. It is a guess for
 choosing (`nmahw.choose`): seeds alone move clocks by 10 %.
 
-Figures are those of the mapped netlist behind four pins, as `nmahw.synthesise` counts them; place
-and route adds a few per cent of look-up tables for the starts of carry chains.
+Figures are those of the mapped netlist behind four pins, as `nmahw.synthesise` counts them and
+`Family.packed_luts` packs them; place and route adds a few per cent of look-up tables for the
+starts of carry chains.
 """
 
 import json
@@ -157,8 +158,6 @@ def _resources(known: dict[str, dict[str, float]], device: Device) -> dict[str, 
     found = {name: round(known["exact"].get(name, 0) + sum(
         model[name].get(feature, 0) * amount for feature, amount in known.get(name, {}).items()))
         for name in RESOURCES}
-    if device.rules.mapping.cells_hold_both:
-        found["lut"] = max(found["lut"], found["ff"])
     return found
 
 
@@ -209,6 +208,8 @@ def features(subject: Design | Kernel, device: Device) -> dict[str, dict[str, fl
     # Load units of one array share what only depends on the loading step.
     held = sum(a.holds_weights for a in kinds)
     ff["loaded array"], ff["loaded column"] = -held, -held * subject.columns
+    if device.rules.mapping.cells_hold_both:
+        lut["loaded column"] = -held * subject.columns
     # Flip-flops are counted exactly but for those that control and harness have twice.
     return {name: dict(amounts) for name, amounts in known.items()}
 
@@ -223,12 +224,16 @@ def _of_parts(parts: Counter, kinds: Iterable[Arithmetic], device: Device) -> di
         lut["control" if part.name in _CONTROL else "logic"] += part.luts * number
         _adders(part, number, rules, lut)
         lut["inverted"] += part.inverted * number
+        if rules.cells_hold_both:
+            exact["lut"] += part.lone_ff * number
         exact["lut"] += number * sum(_chain_luts(device, *chain) for chain in part.chains)
         for factors in part.products:
             blocks = rules.multipliers(factors) if hard else 0
             exact["dsp"] += number * blocks
             if blocks and rules.multiplier_takes_registers:
-                exact["ff"] -= 2 * number * sum(factors)
+                taken = 2 * number * sum(factors)
+                exact["ff"] -= taken
+                exact["lut"] -= taken * rules.cells_hold_both
             elif not blocks:
                 lut[f"{product} area"] += number * factors[0] * factors[1]
                 lut[f"{product} side"] += number * sum(factors)

@@ -18,12 +18,14 @@ from nmahw.bundled import load_model, sample_for
 from nmahw.choose import best, choices, cost, resolve
 from nmahw.cli import run
 from nmahw.design import Design
-from nmahw.devices import FAMILIES, Device, device
+from nmahw.devices import FAMILIES, Device, FlowOptions, device
 from nmahw.errors import DoesNotFit, UsageError
 from nmahw.estimate import clock_mhz, estimate, fitted_arithmetics
 from nmahw.gateware.array import SystolicArray
 from nmahw.kernel import Kernel
 from nmahw.measure import operands, rtlil_behind_pins
+from nmahw.netlist import read_top
+from nmahw.place import place_and_route
 from nmahw.result import flow_options
 from nmahw.synthesise import synthesise
 
@@ -152,15 +154,58 @@ def test_estimates_of_designs_not_fitted_to(sample):
 @pytest.mark.parametrize("name, rows, columns, bits", [
     ("bit_serial", 5, 3, (7, 6)), ("distributed", 3, 5, (4, 8)), ("dsp", 5, 5, (8, 8)),
     ("quarter_square", 3, 5, (5, 5)), ("booth", 3, 3, (6, 6))])
-def test_estimates_against_yosys(name, rows, columns, bits):
+@pytest.mark.parametrize("family", ["ecp5", "ice40"])
+def test_estimates_against_yosys(name, rows, columns, bits, family):
+    if family == "ice40" and name in ("distributed", "dsp"):
+        pytest.skip("iCE40 has no distributed RAM, and HX none of the multipliers")
     kernel = Kernel.of(name, rows, columns, *operands(*bits), positions=256)
-    part = device("ecp5-45k")
-    needs = synthesise(rtlil_behind_pins(kernel.create()), part,
-                       flow_options(kernel.arithmetic)).needs
+    part = device({"ecp5": "ecp5-45k", "ice40": "ice40-hx8k"}[family])
+    netlist = synthesise(rtlil_behind_pins(kernel.create()), part,
+                         flow_options(kernel.arithmetic))
+    needs = {**netlist.needs, "lut": part.rules.packed_luts(read_top(netlist.path))}
     found = estimate(kernel, part).resources
     assert found["lut"] == pytest.approx(needs["lut"], rel=0.1)
     assert found["ff"] == pytest.approx(needs["ff"], rel=0.1)
     assert (found["dsp"], found["block_ram"]) == (needs["dsp"], needs["block_ram"])
+
+
+def ice40_netlist(*cells):
+    """Mapped module of (type, pins): inputs are I0..I3, D and CI, of nets by number."""
+    return {"ports": {"o": {"direction": "output", "bits": [99]}}, "cells": {
+        str(index): {"type": kind, "connections": {pin: [net] for pin, net in pins.items()},
+                     "port_directions": {pin: "output" if pin in ("O", "Q", "CO") else "input"
+                                         for pin in pins}}
+        for index, (kind, pins) in enumerate(cells)}}
+
+
+@pytest.mark.parametrize("cells, luts", [
+    ([("SB_LUT4", {"I0": 1, "I1": 2, "I2": 3, "I3": 4, "O": 10}),
+      ("SB_DFF", {"D": 10, "Q": 11})], 1),
+    # A LUT that drives something else as well, or a port; a register behind a register.
+    ([("SB_LUT4", {"I0": 1, "I1": 2, "I2": 3, "I3": 4, "O": 10}),
+      ("SB_DFF", {"D": 10, "Q": 11}), ("SB_DFFE", {"D": 10, "Q": 12})], 3),
+    ([("SB_LUT4", {"I0": 1, "I1": 2, "I2": 3, "I3": 4, "O": 99}),
+      ("SB_DFF", {"D": 99, "Q": 11})], 2),
+    ([("SB_DFF", {"D": 10, "Q": 11}), ("SB_DFF", {"D": 11, "Q": 12})], 2),
+    # A carry with a LUT of its operands, one without, a chain that begins with a signal.
+    ([("SB_CARRY", {"I0": 2, "I1": 3, "CI": "0", "CO": 20}),
+      ("SB_LUT4", {"I0": "0", "I1": 2, "I2": 3, "I3": "0", "O": 10})], 1),
+    ([("SB_CARRY", {"I0": 2, "I1": 3, "CI": "0", "CO": 20}),
+      ("SB_CARRY", {"I0": 4, "I1": 5, "CI": 20, "CO": 21}),
+      ("SB_LUT4", {"I0": "0", "I1": 4, "I2": 5, "I3": 20, "O": 10})], 2),
+    ([("SB_CARRY", {"I0": 2, "I1": 3, "CI": 7, "CO": 20})], 2),
+])
+def test_ice40_cells_are_packed_as_nextpnr_does(cells, luts):
+    assert FAMILIES.get("ice40").packed_luts(ice40_netlist(*cells)) == luts
+
+
+@pytest.mark.long
+def test_packed_cells_are_what_is_placed():
+    text = Design.of(load_model("digits-w4a4"), "bit_serial", 2, 2).rtlil("serial")
+    part, options = device("ice40-hx8k"), FlowOptions()
+    packed = part.rules.packed_luts(read_top(synthesise(text, part, options).path))
+    placed, = place_and_route(text, part, options, [1])
+    assert packed == pytest.approx(placed.utilisation["lut"], rel=0.02)
 
 
 def test_what_was_not_fitted_is_said():

@@ -3,7 +3,8 @@
 A step's value must be the sum over its taps of what each contributes. Three obligations, each
 decided by z3, make a proof of it; all states, and all operands of other steps, are arbitrary:
 
-- *alone*: the first tap's value, all others unused, is its definition;
+- *alone*: the first tap's value, all others unused, is its definition (serial arithmetics: phase by
+  phase, see `serial`);
 - *alike*: every other tap alone gives the same value for the same operands;
 - *together*: with all taps, used and active or not, the value is the sum of what they give alone,
   shown for halves of the taps, and halves of these.
@@ -29,6 +30,7 @@ from ..arith import Arithmetic
 from ..errors import MismatchError, ModelError
 from ..operations import operation
 from .aig import FALSE, TRUE, Graph, Word
+from .serial import chains, equals_product, matching
 from .solve import satisfy
 from .step import Operands, Step
 from .tables import wrong_entry
@@ -202,8 +204,8 @@ def prove_step(step: Step, timeout_s: float | None = None,
     first = taps[0]
     alone = _only(step, given, first)
     value = values[first][-1]
-    wrong = graph.equal(value, step.expected(graph, alone, len(value))) ^ 1
-    if found := decide(wrong, alone, value):
+    expected, known = _stepping_stones(step, graph, alone, values[first], admissible, timeout_s)
+    if found := decide(graph.and_(known, graph.equal(value, expected) ^ 1), alone, value):
         return found
     # The others alone, given the first one's operands.
     for place in taps[1:]:
@@ -245,6 +247,32 @@ def prove_step(step: Step, timeout_s: float | None = None,
 
     result = join(taps)
     return result if isinstance(result, Counterexample) else None
+
+
+def _stepping_stones(step: Step, graph: Graph, alone: Operands, values: list[Word],
+                     admissible: int, timeout_s: float | None) -> tuple[Word, int]:
+    """What the first tap's value must be, and what was proved of the phase before the last.
+
+    See `serial`: without stepping stones, the definition as it is and nothing.
+    """
+    a, width = step.arithmetic, len(values[-1])
+    x, w, used = alone.x[0][0], alone.w[0][0], alone.used[0][0]
+    counts = graph.and_(used, alone.active[0])
+    offset = step.encoding.offset(graph, alone.w[0], alone.used[0], width)
+    if a.exact and a.operation == "product" and len(values) > 1 and not step.encoding.joint:
+        guesses = [[[graph.and_(bit, counts) for bit in word] for word in chain]
+                   for chain in chains(graph, a, x, w, width)
+                   if equals_product(graph, a, x, w, chain[-1])]
+        # Offsets are not known between phases: stones are only laid where there is none.
+        guess = matching(graph, admissible, values, guesses) if not any(offset) else None
+        if guess is not None:
+            known = TRUE
+            for value, word in zip(values[:-1], guess[:-1], strict=True):
+                equal = graph.equal(value, word)
+                wrong = graph.all([admissible, known, equal ^ 1])
+                known = equal if satisfy(graph, wrong, timeout_s) is None else TRUE
+            return guess[-1], known
+    return step.expected(graph, alone, width), TRUE
 
 
 def _only(step: Step, given: Operands, *places: tuple[int, int]) -> Operands:
