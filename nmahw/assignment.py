@@ -9,6 +9,8 @@ for ``other``, or `FOR_IDENTITY`.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from .arith import ARITHMETICS, Arithmetic
 from .errors import UsageError
 from .operands import operands_for
@@ -101,7 +103,8 @@ def assign(program: Program, choice: str) -> tuple[Arithmetic, ...]:
     for name in dict.fromkeys(names):
         kind = ARITHMETICS.get(name)
         passes = [p for p, n in zip(program.passes, names, strict=True) if n == name]
-        instances[name] = kind(*operands_for(passes, kind))
+        values = np.unique(np.concatenate([p.weights.ravel() for p in passes]))
+        instances[name] = kind.for_weights(*operands_for(passes, kind), values)
     return tuple(instances[name] for name in names)
 
 

@@ -234,3 +234,37 @@ def test_row_unit_makes_the_odd_multiples():
             width = arithmetic.multiple_shape(n).width
             assert symbol & ((1 << width) - 1) == n * x & ((1 << width) - 1)
             symbol >>= width
+
+
+@pytest.mark.parametrize("magnitudes", [
+    (1,), (3,), (5, 7), (1, 2, 3, 4, 6), (2, 4, 8), (1, 2, 3, 4, 5, 6, 7), (11,), (13, 16),
+    (6, 9, 15)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_shared_multiples_of_the_weights_that_occur(magnitudes, signed):
+    kind = ARITHMETICS.get("shared_multiples")
+    weights = [0, *(s * n for n in magnitudes for s in (1, -1) if s * n < 16)]
+    arithmetic = kind.for_weights(Operand(4, signed), Operand(5, True), np.array(weights))
+    assert arithmetic.magnitudes == magnitudes
+    whole = kind(Operand(4, signed), Operand(5, True))
+    assert arithmetic.weight_code_bits < whole.weight_code_bits
+    assert set(arithmetic.odd_multiples) < set(whole.odd_multiples)
+    pairs = list(itertools.product(range(-8 if signed else 0, 8 if signed else 16), weights))
+    assert step_results(arithmetic, pairs) == [x * w for x, w in pairs]
+    missing = next(n for n in range(1, 16) if n not in magnitudes)
+    with pytest.raises(ModelError, match=f"made for magnitudes .*, not -{missing}"):
+        arithmetic.encode_weights(np.array([[-missing]]))
+
+
+@pytest.mark.parametrize("magnitudes", [(0, 1), (2, 1), (1, 17), (1, 1)])
+def test_shared_multiples_refuses_magnitudes(magnitudes):
+    kind = ARITHMETICS.get("shared_multiples")
+    with pytest.raises(ModelError, match=r"magnitudes must be rising integers of 1\.\.16, not"):
+        kind(Operand(4, False), Operand(5, True), magnitudes)
+
+
+def test_a_design_makes_only_the_multiples_its_weights_need():
+    weights = np.array([[3, -6, 0, 1], [4, 2, -3, 6]])
+    network = Network(TensorFormat((4,), 0, 15), (Dense(weights),))
+    design = Design.of(network, "shared_multiples", 2, 2)
+    assert design.arithmetic.odd_multiples == [1, 3]
+    assert design.arithmetic.magnitudes == (1, 2, 3, 4, 6)

@@ -161,6 +161,11 @@ class Arithmetic(ABC):
                                                   (weight, cls.weight_bits))))
 
     @classmethod
+    def for_weights(cls, activation: Operand, weight: Operand, values: np.ndarray) -> Arithmetic:
+        """An instance for these operands and weights of these `values` alone."""
+        return cls(activation, weight)
+
+    @classmethod
     def project(cls, weights: np.ndarray) -> np.ndarray:
         """The nearest weights that the arithmetic has codes for; by default by range alone."""
         limit = 1 << cls.weight_bits[1]

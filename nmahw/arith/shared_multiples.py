@@ -9,39 +9,72 @@ A *chooser* is a chain of look-up tables of four inputs for each bit. The first 
 one of two *candidates*; each of the others either passes on what it gets, or takes it as the choice
 between two more candidates. So it needs one table for two candidates, where multiplexers that
 leave their selects binary need three for four. The weight code holds the selects as they are.
+
+Only the multiples that the weights at hand need are made and can be chosen: weights of few different
+magnitudes cost fewer adders a row and fewer tables a bit in every element.
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
 
-from . import Arithmetic, Element, RowUnit, range_shape
+from ..errors import ModelError
+from . import Arithmetic, Element, Operand, RowUnit, range_shape
 
 __all__ = ["SharedMultiples"]
 
 
+@dataclass(frozen=True)
 class SharedMultiples(Arithmetic):
-    """One activation in parallel; odd multiples a row, choice and adder an element."""
+    """One activation in parallel; odd multiples a row, choice and adder an element.
+
+    Parameters
+    ----------
+    activation, weight : Operand
+    magnitudes : tuple of int
+        Magnitudes of the weights that occur, rising, zero left out; by default all of `weight`.
+    """
 
     name = "shared_multiples"
     summary = "psum += +-(chosen odd multiple << k), odd multiples of x made once a row"
     source = "the NMA paper, Theorem 3"
     weight_bits = (2, 5)
 
+    magnitudes: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        super().__post_init__()
+        limit = max(self.weight.high, -self.weight.low)
+        if not self.magnitudes:
+            object.__setattr__(self, "magnitudes", tuple(range(1, limit + 1)))
+        if list(self.magnitudes) != sorted(set(self.magnitudes) & set(range(1, limit + 1))):
+            raise ModelError(f"{self.name} magnitudes must be rising integers of 1..{limit}, not "
+                             f"{self.magnitudes}")
+
+    @classmethod
+    def for_weights(cls, activation: Operand, weight: Operand, values: np.ndarray) -> Arithmetic:
+        return cls(activation, weight, tuple(sorted({abs(int(v)) for v in values} - {0})))
+
     @property
     def largest(self) -> int:
         """Largest magnitude of a weight."""
-        return max(self.weight.high, -self.weight.low)
+        return self.magnitudes[-1]
 
     @property
     def odd_multiples(self) -> list[int]:
         """Multiples of x in the symbol, beginning with x itself."""
-        return list(range(1, self.largest + 1, 2))
+        odd = {1} | {n // (n & -n) for n in self.magnitudes}
+        # These are eight or sixteen less or more than this.
+        return sorted(odd | ({3} if odd & {11, 13} else set()))
 
     @property
     def candidates(self) -> tuple[list[int], list[int]]:
         """Multiples that the chooser's two halves choose from: sums, and shifts of x."""
-        powers = [1 << k for k in range(self.largest.bit_length())]
-        return [n for n in range(1, self.largest + 1) if n not in powers], powers
+        powers = [n for n in self.magnitudes if n & (n - 1) == 0]
+        return [n for n in self.magnitudes if n not in powers], powers
 
     @property
     def tables(self) -> list[list[int]]:
@@ -68,7 +101,7 @@ class SharedMultiples(Arithmetic):
 
     @property
     def row_latency_cycles(self) -> int:
-        return 2 if self.largest > 9 else 1
+        return 2 if {11, 13} & set(self.odd_multiples) else 1
 
     def compute(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         x, w = np.broadcast_arrays(np.asarray(x, dtype=np.int64), np.asarray(w, dtype=np.int64))
@@ -86,6 +119,9 @@ class SharedMultiples(Arithmetic):
                 selects[multiple] = (2 | place if index == 0 else place | 2 << index)
         codes = np.zeros(weight.shape, dtype=object)
         for w in np.unique(weight).tolist():
+            if abs(w) not in selects:
+                raise ModelError(f"{self.name} must have a code for every weight, but is made for "
+                                 f"magnitudes {', '.join(map(str, self.magnitudes))}, not {w}")
             codes[weight == w] = (w < 0) | selects[abs(w)] << 1
         return codes
 
