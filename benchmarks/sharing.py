@@ -1,4 +1,4 @@
-"""What sharing multiples is worth in hardware: LeNet-5 W4A4, one array, four ways to multiply by it.
+"""What sharing multiples is worth in hardware: LeNet-5 W4A4, one array, four ways to do it.
 
 - *private*: every element makes its own odd multiples, then chooses and adds as usual;
 - *shared*: a row makes them once (`shared_multiples`), those that some weight needs;

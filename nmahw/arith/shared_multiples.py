@@ -10,8 +10,8 @@ one of two *candidates*; each of the others either passes on what it gets, or ta
 between two more candidates. So it needs one table for two candidates, where multiplexers that
 leave their selects binary need three for four. The weight code holds the selects as they are.
 
-Only the multiples that the weights at hand need are made and can be chosen: weights of few different
-magnitudes cost fewer adders a row and fewer tables a bit in every element.
+Only the multiples that the weights at hand need are made and can be chosen: weights of few
+different magnitudes cost fewer adders a row and fewer tables a bit in every element.
 """
 
 from __future__ import annotations
