@@ -139,7 +139,7 @@ def test_gradients_through_sigmoids_are_torchs():
 def test_quarter_squares_train_as_integer_products_do(settings, text, planes):
     data = digits(planes)
     mine = Nma(**settings).trainer(Topology.of(text), data, 3, 5)
-    settings = {"batch": 16, "rate": 3} | settings
+    settings = {"batch": 16, "rate": 3, "halvings": 3} | settings
     other = ExactIntegers(product="exact", **settings).trainer(Topology.of(text), data, 3, 5)
     for index in range(3):
         assert mine.epoch(index, data.x_train, data.y_train, quiet) == other.epoch(
