@@ -53,6 +53,8 @@ MODELS: dict[str, str] = {
     "lenet5-adder4": f"{_ADDER} --bits 4 --epochs 3",
 }
 
+_THROUGH = ("digits --topology digits --epochs 50 --split {seed} --set warm_up=20 "
+            "--set batch=32 --set float_rate=0.01")
 _NMA = "--method nma --epochs 20 --split {seed}"
 _NMA_IMAGES = f"digits-images --topology 'conv 8 3, relu, max_pool 2, flatten, dense 10' {_NMA}"
 _SIGMOID = "--set activation=sigmoid --set loss=squared_error --set rate=2"
@@ -63,6 +65,11 @@ _RESNET = ("--topology 'conv 8 3 stride=2 padding=1, batch_norm, relu, residual 
 
 #: The same for trainings that are only recorded, not bundled; ``{seed}`` is the seed.
 RECORDED: dict[str, str] = {
+    **{f"digits-{name}": f"{_THROUGH} --method {method} --bits {bits}"
+       for name, method, bits in (
+           ("tuned-w4a4", "quantised", "4x4"), ("tuned-w3a3", "quantised", "3x3"),
+           ("shift", "shift", "4x4"), ("shift-pair", "shift_pair", "6x4"),
+           ("ternary", "ternary", "2x4"), ("binary", "binary", "1x4"))},
     "lenet5-float": "mnist --topology lenet5-bn --method quantised --bits 8x8 --epochs 16 "
                     "--set warm_up=15 --set shift=2 "
                     "--set keep_float=lenet5-float-seed{seed}.npz",
