@@ -288,4 +288,5 @@ class AdderTrainer(GradientTrainer):
             raise ModelError(str(error)) from None
         bits = self.method.bits or _FLOAT_EXPORT_BITS
         return integer_network(self._integer_model(), bits, self.input_format, title,
-                               {"bits": str(bits), **metadata})
+                               {"weight_bits": str(bits), "activation_bits": str(bits),
+                                **metadata})
