@@ -48,12 +48,16 @@ class Design:
         arithmetics share an engine. A single one stands for all passes.
     rows, columns : int
         Shape of each engine's systolic array, 1..64 each.
+    skip_zeros : bool
+        Whether tap tiles whose weights are all zero are left out. It takes two tables, and pays
+        where many weights are zero.
     """
 
     network: Network
     arithmetics: tuple[Arithmetic, ...]
     rows: int
     columns: int
+    skip_zeros: bool = False
 
     def __post_init__(self):
         for what, value, limit in (("rows", self.rows, MAX_ROWS),
@@ -75,7 +79,8 @@ class Design:
                                  f"needs {number:,}")
 
     @classmethod
-    def of(cls, network: Network, arithmetic: str, rows: int, columns: int) -> "Design":
+    def of(cls, network: Network, arithmetic: str, rows: int, columns: int,
+           skip_zeros: bool = False) -> "Design":
         """A design with the arithmetics of that name, as wide as the network needs.
 
         Parameters
@@ -86,6 +91,7 @@ class Design:
             ``"conv2d=distributed,dense=bit_serial"``: see `nmahw.assignment`; or ``"auto"``: see
             `nmahw.choose`.
         rows, columns : int
+        skip_zeros : bool
 
         Raises
         ------
@@ -101,7 +107,7 @@ class Design:
         for instance in dict.fromkeys(arithmetics):
             if not instance.exact:
                 network = approximated(network, instance)
-        return cls(network, arithmetics, rows, columns)
+        return cls(network, arithmetics, rows, columns, skip_zeros)
 
     @property
     def arithmetic(self) -> Arithmetic | Mixture:
@@ -117,7 +123,8 @@ class Design:
     @cached_property
     def schedule(self) -> Schedule:
         """The program cut into tiles for this array."""
-        return Schedule(self.program, self.arithmetics, self.rows, self.columns)
+        return Schedule(self.program, self.arithmetics, self.rows, self.columns,
+                        skip_zeros=self.skip_zeros)
 
     @property
     def macs_per_image(self) -> int:

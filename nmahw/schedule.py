@@ -25,10 +25,12 @@ from .program import Pass, Program, Rescale
 from .signed_digits import Term, terms_of
 from .tensor import bits_for_range
 
-__all__ = ["Schedule", "PassSchedule", "FEED_CYCLES", "RESCALE_CYCLES"]
+__all__ = ["Schedule", "PassSchedule", "FEED_CYCLES", "FIXED_TILES", "RESCALE_CYCLES"]
 
 #: From a step at a row to its activations: tap offset, address, memory, register.
 FEED_CYCLES = 4
+#: Tap tiles at the beginning of each sum that are never skipped.
+FIXED_TILES = 3
 #: Latency of a rescale on the way out: round, shift, compare, clip.
 RESCALE_CYCLES = 4
 # Sequencer: program word, counters, first successor, first step; then a write's register and
@@ -66,6 +68,8 @@ class PassSchedule:
         What is added to the position's address from tap tile to tap tile.
     weight_base : int
         First weight tile, among those of the engine.
+    live : tuple of tuples of int, or None
+        Tap tiles that each channel tile takes, if others are skipped.
     """
 
     work: Pass
@@ -83,6 +87,32 @@ class PassSchedule:
     tap_step: int
     address_step: int
     weight_base: int
+    live: tuple[tuple[int, ...], ...] | None = None
+
+    @property
+    def tiles(self) -> tuple[int, ...]:
+        """How many tap tiles each channel tile takes."""
+        if self.live is None:
+            return (self.tap_tiles,) * self.channel_tiles
+        return tuple(map(len, self.live))
+
+    def idle(self, channel_tile: int, columns: int) -> int:
+        """Wait after each sum of a channel tile, which the way out needs."""
+        full = channel_tile < self.channel_tiles - 1
+        if self.live is None:
+            return self.idle_cycles if full else self.last_idle_cycles
+        sum_cycles = self.tiles[channel_tile] * self.phases
+        return max(0, (columns if full else self.last_channels) - sum_cycles,
+                   self.least_cycles - sum_cycles)
+
+    @property
+    def least_cycles(self) -> int:
+        """Cycles from one sum to the next at the least.
+
+        The sequencer needs two from position to position, and the pool takes a channel again three
+        cycles later at the earliest.
+        """
+        return 3 if self.work.pool.size > 1 else 2
 
     @property
     def is_held(self) -> bool:
@@ -94,8 +124,7 @@ class PassSchedule:
         """Wait from channel tile to channel tile where weights are held."""
         return max(self.load_cycles, self.idle_cycles)
 
-    @property
-    def issue_cycles(self) -> int:
+    def issue_cycles(self, columns: int) -> int:
         """Cycles from the pass's first step (or load) to its last, inclusive."""
         if self.is_held:
             waits = self.work.positions - 1
@@ -105,10 +134,8 @@ class PassSchedule:
             full = inner + tile + waits * self.idle_cycles + self.last_load_cycles
             last = inner + tile + waits * self.last_idle_cycles
             return self.load_cycles + (self.channel_tiles - 1) * full + last
-        sum_cycles = self.tap_tiles * self.phases
-        full = (self.channel_tiles - 1) * self.work.positions * (sum_cycles + self.idle_cycles)
-        last = self.work.positions * (sum_cycles + self.last_idle_cycles)
-        return full + last - self.last_idle_cycles
+        idles = [self.idle(tile, columns) for tile in range(self.channel_tiles)]
+        return self.work.positions * (sum(self.tiles) * self.phases + sum(idles)) - idles[-1]
 
 
 @dataclass(frozen=True)
@@ -125,6 +152,8 @@ class Schedule:
     hop : int
         Columns that share one set of activation registers; activations reach the next group of
         columns a cycle later.
+    skip_zeros : bool
+        Whether tap tiles without a weight but zero are left out: see `skipping`.
     """
 
     program: Program
@@ -132,6 +161,7 @@ class Schedule:
     rows: int
     columns: int
     hop: int = 8
+    skip_zeros: bool = False
 
     @cached_property
     def engines(self) -> tuple[Arithmetic, ...]:
@@ -184,8 +214,6 @@ class Schedule:
             phases = arithmetic.phases(self.activation_operand(work, arithmetic))
             held = arithmetic.holds_weights
             sum_cycles = phases if held else tap_tiles * phases
-            # The sequencer needs two cycles from position to position, and the pool takes a
-            # channel again three cycles later at the earliest.
             least = 3 if work.pool.size > 1 else 2
             result.append(PassSchedule(
                 work, engine, arithmetic, tap_tiles, channel_tiles, phases, last_channels,
@@ -196,11 +224,51 @@ class Schedule:
                 tap_base=dense.index(arithmetic.taps) if work.is_dense else tap_rows,
                 tap_step=0 if work.is_dense else 1,
                 address_step=lanes if work.is_dense else 0,
-                weight_base=weight_tiles[engine]))
-            weight_tiles[engine] += tap_tiles * channel_tiles
+                weight_base=weight_tiles[engine],
+                live=self._live(work, engine, lanes)))
+            weight_tiles[engine] += sum(result[-1].tiles)
             if not work.is_dense:
                 tap_rows += tap_tiles
         return tuple(result)
+
+    def _live(self, work: Pass, engine: int, lanes: int) -> tuple[tuple[int, ...], ...] | None:
+        """Tap tiles that are not skipped, by channel tile; None if none is.
+
+        Only products with zero are nothing. The first `FIXED_TILES` are always taken, because
+        steps from tile to tile come from a memory.
+        """
+        first = next((index for index, a in enumerate(self.engines) if not a.holds_weights), None)
+        if not self.skip_zeros or engine != first or work.operation.name != "product" \
+                or not self.engines[engine].exact:
+            return None
+        starts = range(0, work.taps, lanes)
+        live = tuple(tuple(tile for tile, k in enumerate(starts) if tile < FIXED_TILES
+                           or work.weights[k:k + lanes, c:c + self.columns].any())
+                     for c in range(0, work.channels, self.columns))
+        return None if all(len(tiles) == len(starts) for tiles in live) else live
+
+    @cached_property
+    def skipping(self) -> bool:
+        """Whether any pass skips tap tiles, so that the sequencer has the tables for it."""
+        return any(p.live is not None for p in self.passes)
+
+    def steps(self) -> list[int]:
+        """What is added from tap tile to tap tile of the passes that skip, by weight tile.
+
+        To the address of a dense pass, to the tap table's row otherwise. The memory and its
+        register take two cycles, so an entry is there two tiles later, or one, or none, as tiles
+        take one cycle, two, or more.
+        """
+        size = max(p.weight_base + sum(p.tiles) for p in self.passes)
+        steps = [0] * size
+        for p in self.passes:
+            unit, early = p.address_step or p.tap_step, max(0, 3 - p.phases)
+            weight = p.weight_base
+            for tiles in p.live or ():
+                for place in range(FIXED_TILES - 1, len(tiles) - 1):
+                    steps[weight + place - early] = unit * (tiles[place + 1] - tiles[place])
+                weight += len(tiles)
+        return steps
 
     def _load_cycles(self, arithmetic: Arithmetic) -> int:
         """From a tile's last step to the next tile's first, if weights are held."""
@@ -248,7 +316,7 @@ class Schedule:
         return sum(self._weight_codes(p) for p in self.passes)
 
     def _weight_codes(self, p: PassSchedule) -> int:
-        return p.tap_tiles * p.channel_tiles * self.rows * self.columns
+        return sum(p.tiles) * self.rows * self.columns
 
     @property
     def memory_bits(self) -> int:
@@ -295,7 +363,10 @@ class Schedule:
                           dtype=np.int64)
         padded[:p.work.taps, :p.work.channels] = values
         shaped = padded.reshape(p.tap_tiles, self.rows, taps, p.channel_tiles, self.columns)
-        return shaped.transpose(3, 0, 1, 4, 2).reshape(-1, self.rows, self.columns, taps)
+        tiles = shaped.transpose(3, 0, 1, 4, 2)
+        if p.live is not None:
+            return np.concatenate([of[list(live)] for of, live in zip(tiles, p.live, strict=True)])
+        return tiles.reshape(-1, self.rows, self.columns, taps)
 
     @cached_property
     def offsets(self) -> tuple[np.ndarray, ...]:
@@ -306,7 +377,11 @@ class Schedule:
             lanes = self.lanes(p.arithmetic)
             steps = [p.arithmetic.step_offset(p.work.weights[k:k + lanes], operand)
                      for k in range(0, p.work.taps, lanes)]
-            result.append(np.cumsum(np.array(steps, dtype=np.int64), axis=0))
+            added = np.array(steps, dtype=np.int64)
+            for tile, live in enumerate(p.live or ()):
+                skipped = np.setdiff1d(np.arange(p.tap_tiles), live)
+                added[skipped, tile * self.columns:(tile + 1) * self.columns] = 0
+            result.append(np.cumsum(added, axis=0))
         return tuple(result)
 
     @cached_property
@@ -368,7 +443,7 @@ class Schedule:
         channels one by one through the way out.
         """
         p = self.passes[index]
-        return (p.issue_cycles + self.array_cycles(p.arithmetic)
+        return (p.issue_cycles(self.columns) + self.array_cycles(p.arithmetic)
                 + p.arithmetic.column_latency_cycles + p.last_channels + self.way_out_cycles
                 + _PASS_CYCLES)
 

@@ -4,15 +4,21 @@ For each pass the sequencer waits until its input is there and its output has ro
 pass's program word, then shows one step a cycle: where the position begins in the activation
 memory, which row of the tap table, which weight tile, which phase. Nothing downstream ever
 stalls, so a pass takes a number of cycles that is known beforehand.
+
+A schedule that skips tap tiles whose weights are all zero adds two tables: how far it is to the
+next tile, by weight tile; and how many tiles a sum has and how long to wait behind it, by channel
+tile.
 """
 
-from amaranth.hdl import Const, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..schedule import Schedule
-from .common import Loop, Tags
+from .common import Loop, Tags, delayed
 from .configuration import Configuration
+from .memory import SlicedMemory
 
 __all__ = ["Sequencer", "sequencer_fields"]
 
@@ -36,7 +42,7 @@ def sequencer_fields(schedule: Schedule) -> dict[str, list[int]]:
         "engine": of(lambda p: p.engine),
         "held": of(lambda p: int(p.is_held)),
         "phases": of(lambda p: p.phases - 1),
-        "tap_tiles": of(lambda p: p.tap_tiles - 1),
+        "tap_tiles": of(lambda p: p.tiles[0] - 1),
         "channel_tiles": of(lambda p: p.channel_tiles - 1),
         "window": of(lambda p: p.work.pool.size - 1),
         "grid_rows": of(lambda p: p.work.grid[0] - 1),
@@ -50,6 +56,20 @@ def sequencer_fields(schedule: Schedule) -> dict[str, list[int]]:
         "tile_idle": of(lambda p: p.tile_idle_cycles),
         "load": of(lambda p: p.load_cycles),
         "last_load": of(lambda p: p.last_load_cycles if p.is_held else 0),
+        **(_skip_fields(schedule) if schedule.skipping else {}),
+    }
+
+
+def _skip_fields(schedule: Schedule) -> dict[str, list[int]]:
+    """More fields, of a schedule that skips tap tiles."""
+    passes = schedule.passes
+    following = [1]
+    for p in passes[:-1]:
+        following.append(following[-1] + p.channel_tiles)
+    return {
+        "skips": [int(p.live is not None) for p in [*passes, passes[0]]],
+        "first_idle": [p.idle(0, schedule.columns) for p in [*passes, passes[0]]],
+        "next_channel_tile": [*following, 1],
     }
 
 
@@ -88,7 +108,7 @@ class Sequencer(wiring.Component):
             "input_full": In(2), "output_free": In(1), "done": In(1),
             "address": Out(range(schedule.memory_words)),
             "tap": Out(range(max(len(schedule.tap_table()), 2))),
-            "weight": Out(range(max(2, *(p.weight_base + p.tap_tiles * p.channel_tiles
+            "weight": Out(range(max(2, *(p.weight_base + sum(p.tiles)
                                          for p in schedule.passes)))),
             "phase": Out(range(max(max(p.phases for p in schedule.passes), 2))),
             "tags": Out(Tags),
@@ -120,9 +140,18 @@ class Sequencer(wiring.Component):
         weight, tile_weight = (Signal.like(self.weight, name=name)
                                for name in ("next_weight", "tile_weight"))
         idle = Signal(range(1 + max(1, *(
-            cycles for p in passes for cycles in (p.idle_cycles, p.last_idle_cycles,
-                                                  p.last_load_cycles)))))
+            cycles for p in passes for cycles in (
+                p.idle_cycles, p.last_load_cycles,
+                *(p.idle(tile, self.schedule.columns) for tile in range(p.channel_tiles)))))))
         held = cfg["held"]
+        turns, wait = cfg["tap_tiles"], Mux(channels.last, cfg["last_idle"], cfg["idle"])
+        tap_step, address_step = cfg["tap_step"], cfg["address_step"]
+        skip = None
+        if self.schedule.skipping:
+            skip = _Skip(m, self.schedule, cfg, tile, weight)
+            wait = skip.idle
+            tap_step = Mux(skip.chosen & cfg["tap_step"], skip.step, cfg["tap_step"])
+            address_step = Mux(skip.chosen & ~cfg["tap_step"], skip.step, cfg["address_step"])
 
         # What decides in every cycle comes from single registers, not from decoded states.
         running, idling = Signal(), Signal()
@@ -170,7 +199,8 @@ class Sequencer(wiring.Component):
                               tile_start):
                     m.d.sync += start.eq(cfg["source_base"])
                 m.d.sync += [tap.eq(cfg["tap_base"]), weight.eq(cfg["weight_base"]),
-                             tile_weight.eq(cfg["weight_base"]), idling.eq(0)]
+                             tile_weight.eq(cfg["weight_base"]), idling.eq(0),
+                             *(skip.begin() if skip else ())]
                 m.next = "PRIME"
             with m.State("PRIME"):
                 # Time for the first position's successor.
@@ -211,10 +241,10 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.d.sync += [*phase.restart(cfg["phases"]), weight.eq(weight + 1)]
                 with m.If(~tile.last & ~held):
-                    m.d.sync += [*tile.advance(), tap.eq(tap + cfg["tap_step"]),
-                                 address.eq(address + cfg["address_step"])]
+                    m.d.sync += [*tile.advance(), tap.eq(tap + tap_step),
+                                 address.eq(address + address_step),
+                                 *(skip.advance() if skip else ())]
                 with m.Else():
-                    wait = Mux(channels.last, cfg["last_idle"], cfg["idle"])
                     with m.If(held & grid_last):
                         m.d.comb += waiting.eq(Mux(tile.last, cfg["last_load"], cfg["load"]))
                         m.d.sync += self.load.eq(~final)
@@ -225,8 +255,12 @@ class Sequencer(wiring.Component):
                     m.d.sync += [idle.eq(waiting), idling.eq(waiting != 0)]
                     self._next_position(m, levels, following, address, channels, weight,
                                         tile_weight, grid_last & (tile.last | ~held))
+                    if skip:
+                        turns = skip.turns_after(grid_last)
+                        with m.If(grid_last & tile.last):
+                            m.d.sync += skip.next_channel_tile()
                     with m.If(~held | (grid_last & tile.last)):
-                        m.d.sync += [*tile.restart(cfg["tap_tiles"]), tap.eq(cfg["tap_base"]),
+                        m.d.sync += [*tile.restart(turns), tap.eq(cfg["tap_base"]),
                                      tile_start.eq(cfg["source_base"])]
                     with m.Elif(grid_last):
                         # The next tile of held weights, from the first position on.
@@ -258,3 +292,62 @@ class Sequencer(wiring.Component):
         with m.If(channels_end):
             m.d.sync += [*channels.advance(),
                          weight.eq(weight + 1), tile_weight.eq(weight + 1)]
+
+
+class _Skip:
+    """Registers and tables of a schedule that skips tap tiles.
+
+    Attributes
+    ----------
+    step : Value
+        From the tap tile at hand to the next one, if `chosen`.
+    chosen : Value
+        The pass skips, and the table's entry has arrived.
+    idle : Value
+        Wait after a sum of the channel tile at hand.
+    """
+
+    def __init__(self, m: Module, schedule: Schedule, cfg: Configuration, tile: Loop,
+                 weight: Value):
+        self._cfg, self._tile = cfg, tile
+        steps = schedule.steps()
+        m.submodules.steps = memory = SlicedMemory(
+            max(max(steps).bit_length(), 1), len(steps), steps)
+        m.d.comb += memory.r_addr.eq(weight)
+        self.step = delayed(m, memory.r_data, 1, "step")
+        self._second = Signal()
+        self.chosen = cfg["skips"] & ~tile.first & ~self._second
+
+        entries = [(count - 1, p.idle(index, schedule.columns)) for p in schedule.passes
+                   for index, count in enumerate(p.tiles)]
+        entries.append(entries[0])
+        layout = data.StructLayout({name: range(max(2, *(1 + entry[at] for entry in entries)))
+                                    for at, name in enumerate(("turns", "idle"))})
+        m.submodules.channel_tiles = table = Memory(
+            shape=layout, depth=len(entries),
+            init=[{"turns": turns, "idle": idle} for turns, idle in entries],
+            attrs={"rom_style": "logic", "ram_style": "logic"})
+        port = table.read_port()
+        self._index = Signal(range(len(entries)))
+        m.d.comb += [port.en.eq(1), port.addr.eq(self._index)]
+        self._following = port.data
+        self._turns, self.idle = (Signal.like(self._following[name], name=f"tile_{name}")
+                                  for name in ("turns", "idle"))
+
+    def begin(self) -> list:
+        """Statements that begin a pass."""
+        return [self._index.eq(self._cfg["next_channel_tile"]), self._second.eq(0),
+                self._turns.eq(self._cfg["tap_tiles"]), self.idle.eq(self._cfg["first_idle"])]
+
+    def advance(self) -> list:
+        """Statements that go from one tap tile to the next."""
+        return [self._second.eq(self._tile.first)]
+
+    def turns_after(self, grid_last: Value) -> Value:
+        """How many tap tiles, less one, the next sum has."""
+        return Mux(grid_last, self._following["turns"], self._turns)
+
+    def next_channel_tile(self) -> list:
+        """Statements that begin the next channel tile."""
+        return [self._index.eq(self._index + 1), self._turns.eq(self._following["turns"]),
+                self.idle.eq(self._following["idle"])]
