@@ -1,0 +1,81 @@
+"""What is known of a point of a sweep: names, units, and which way is better."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ..errors import UsageError
+
+__all__ = ["COLUMNS", "Column", "column", "nearest"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One quantity or label.
+
+    Attributes
+    ----------
+    title : str
+        What people call it, with its unit.
+    is_number : bool
+    sense : int
+        +1 when more is better, -1 when less is, 0 when neither.
+    least, most : float or None
+        Values that it can have.
+    """
+
+    title: str
+    is_number: bool = True
+    sense: int = 0
+    least: float | None = 0
+    most: float | None = None
+
+
+def _text(title: str) -> Column:
+    return Column(title, is_number=False, least=None)
+
+
+#: Every column of a point, in the order of tables.
+COLUMNS: Mapping[str, Column] = MappingProxyType({
+    "id": Column("id"),
+    "model": _text("model"),
+    "bits": _text("bits"),
+    "arithmetic": _text("arithmetic"),
+    "array": _text("array"),
+    "device": _text("device"),
+    "status": _text("status"),
+    "seeds": Column("seeds"),
+    "lut": Column("LUT", sense=-1),
+    "ff": Column("FF", sense=-1),
+    "dsp": Column("DSP", sense=-1),
+    "block_ram": Column("block RAM", sense=-1),
+    "fmax_mhz": Column("Fmax MHz", sense=1),
+    "cycles_per_image": Column("cycles/image", sense=-1),
+    "images_per_s": Column("images/s", sense=1),
+    "macs_per_s_per_lut": Column("MAC/s per LUT", sense=1),
+    "accuracy": Column("accuracy", sense=1, most=1),
+    "no_multiplier": Column("no multiplier", sense=1, most=1),
+    "seconds": Column("build time s", sense=-1),
+})
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for the nearest of `known`, or nothing."""
+    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def column(name: str, numeric: bool = False) -> Column:
+    """The column called `name`.
+
+    Raises
+    ------
+    UsageError
+        There is none, or it is text where a number is needed.
+    """
+    known = [key for key, one in COLUMNS.items() if one.is_number or not numeric]
+    if name not in known:
+        raise UsageError(f"column must be one of {', '.join(known)}, not {name!r}"
+                         f"{nearest(name, known)}")
+    return COLUMNS[name]

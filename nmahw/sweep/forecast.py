@@ -1,0 +1,151 @@
+"""What a sweep will take: runs, time, cost; from the estimator and recorded times."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..bundled import load_model
+from ..design import Design
+from ..devices import device as find_device
+from ..errors import NmahwError
+from ..estimate import Estimate, estimate
+from ..network import Network
+from .networks import Networks
+from .spec import Spec
+
+__all__ = ["Forecast", "estimates", "forecast", "job_seconds"]
+
+# Seconds of a place-and-route run (YoWASP tools, one core, nothing else running) against estimated
+# LUT: benchmarks/sweep_scale.py fits them to recorded runs. A native build is about twice as fast.
+_BASE_S, _PER_LUT_S = 5.0, 0.012
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a sweep would do.
+
+    Attributes
+    ----------
+    runs, designs : int
+    left : int
+        Runs that the results file does not hold as done, by name; its keys tell exactly.
+    too_large : int
+        Runs of designs that the estimator finds too large for their device.
+    refused : mapping of str to int
+        Why designs cannot be made, and how many runs that is.
+    core_s, elapsed_s : float
+        Time of one core; time with the workers given.
+    recorded : int
+        Recorded runs that the times come from; 0 is a rule of thumb.
+    cost : float or None
+    """
+
+    runs: int
+    designs: int
+    left: int
+    too_large: int
+    refused: Mapping[str, int]
+    core_s: float
+    elapsed_s: float
+    recorded: int
+    cost: float | None
+
+
+def job_seconds(lut: float) -> float:
+    """Time of one run of a design of that size, by the rule of thumb."""
+    return _BASE_S + _PER_LUT_S * lut
+
+
+def estimates(spec: Spec, networks: Networks
+              ) -> tuple[dict[tuple, Estimate], dict[str, list[tuple]]]:
+    """What the estimator says of every design on every device, and why some cannot be made.
+
+    Returns
+    -------
+    dict of (design, device) to Estimate
+    dict of reason to list of (design, device)
+    """
+    loaded: dict[str, Network] = {}
+    designs: dict[tuple, Design | str] = {}
+    found: dict[tuple, Estimate] = {}
+    refused: dict[str, list[tuple]] = {}
+    for point in spec.points:
+        key = point.design, point.device
+        if key in found or any(key in members for members in refused.values()):
+            continue
+        try:
+            if point.design not in designs:
+                content = networks.by_name[point.model, point.bits].network
+                if content not in loaded:
+                    loaded[content] = _network(networks.data[content])
+                designs[point.design] = _made(loaded[content], point)
+            made = designs[point.design]
+            if isinstance(made, str):
+                refused.setdefault(made, []).append(key)
+            else:
+                found[key] = estimate(made, find_device(point.device))
+        except NmahwError as error:
+            refused.setdefault(str(error), []).append(key)
+    return found, refused
+
+
+def _made(network: Network, point) -> Design | str:
+    try:
+        return Design.of(network, point.arithmetic, point.rows, point.columns)
+    except NmahwError as error:
+        return str(error)
+
+
+def _network(data: bytes) -> Network:
+    import tempfile
+    from pathlib import Path
+    with tempfile.TemporaryDirectory(prefix="nmahw-") as folder:
+        path = Path(folder) / "network.npz"
+        path.write_bytes(data)
+        return load_model(path)
+
+
+def forecast(spec: Spec, networks: Networks, recorded: Sequence[Mapping[str, object]],
+             workers: int) -> Forecast:
+    """What a sweep would do and take.
+
+    Parameters
+    ----------
+    spec : Spec
+    networks : Networks
+    recorded : sequence of mapping
+        Attempts that a results file holds.
+    workers : int
+    """
+    found, refused = estimates(spec, networks)
+    done = {(row["model"], row["bits"], row["arithmetic"], row["rows"], row["columns"],
+             row["device"], row["seed"]) for row in recorded
+            if row["status"] in ("done", "does not fit", "refused")}
+    timed = [row for row in recorded if row["status"] == "done" and row["lut"]]
+    # What this machine takes against the rule of thumb.
+    pace = statistics.median(row["seconds"] / job_seconds(row["lut"]) for row in timed) \
+        if timed else 1.0
+    left = too_large = 0
+    seconds = 0.0
+    for point in spec.points:
+        key = point.design, point.device
+        bits = networks.by_name[point.model, point.bits].bits
+        if (point.model, bits, point.arithmetic, point.rows, point.columns, point.device,
+                point.seed) in done:
+            continue
+        left += 1
+        if key not in found:
+            continue
+        if not found[key].fits:
+            too_large += 1
+        else:
+            seconds += pace * job_seconds(found[key].resources["lut"])
+    if spec.budget is not None:
+        seconds *= spec.budget
+    runs_of = {key: sum((p.design, p.device) == key for p in spec.points)
+               for members in refused.values() for key in members}
+    return Forecast(
+        len(spec.points), len({point.design for point in spec.points}), left, too_large,
+        {reason: sum(runs_of[key] for key in members) for reason, members in refused.items()},
+        seconds, seconds / workers, len(timed),
+        None if spec.per_core_hour is None else seconds / 3600 * spec.per_core_hour)
