@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -71,6 +72,8 @@ def main():
     """A sweep with stubs as a program of its own, which tests kill."""
     from unittest import mock
 
+    # A shell lets what it runs in the background ignore interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from nmahw.sweep import engine
     from nmahw.sweep.run import sweep
     spec, output, task = sys.argv[1:4]

@@ -1,0 +1,248 @@
+"""Reading sweeps: filters, fronts, points, exports, the page in a real browser."""
+
+import csv
+import io
+import itertools
+import json
+import random
+import shutil
+import sqlite3
+import sys
+
+import numpy as np
+import pytest
+
+from nmahw.cli import run as command_line
+from nmahw.errors import EnvironmentProblem, ModelError, UsageError
+from nmahw.sweep.export import export_attempts
+from nmahw.sweep.pareto import front, hypervolume, oriented
+from nmahw.sweep.points import points_of
+from nmahw.sweep.store import Store, point_key
+from nmahw.sweep.where import parse
+
+VERSIONS = {"yosys": "1"}
+
+
+def attempt(design, seed, status="done", lut=100, fmax=100.0, device="ice40-hx8k", **more):
+    key = point_key(design, {}, device, seed, more.get("versions", VERSIONS))
+    return {"key": key, "design": design, "device": device, "seed": seed, "status": status,
+            "lut": lut if status == "done" else None, "ff": 1, "dsp": 0, "block_ram": 2,
+            "fmax_mhz": fmax if status == "done" else None, "no_multiplier": 1, "seconds": 2.0,
+            "versions": VERSIONS, **more}
+
+
+def design(name, arithmetic="bit_serial", cycles=1000, **more):
+    return {"design": name, "model": "digits", "bits": "4x4", "content": "c" * 64,
+            "arithmetic": arithmetic, "rows": 2, "columns": 2, "code": "x", "status": "done",
+            "accuracy": 0.96, "cycles_per_image": cycles, "macs_per_image": 500,
+            "is_baseline": 0, "options": {}, "yosys_passes": [], **more}
+
+
+@pytest.fixture
+def results(tmp_path):
+    path = tmp_path / "r.sqlite"
+    with Store(path, write=True) as store:
+        store.add([design("a"), design("b", "<b>&\"odd", 500), design("c", accuracy=0.5),
+                   design("d", status="refused")],
+                  [attempt("a", 1, lut=100, fmax=90.0), attempt("a", 2, lut=102, fmax=110.0),
+                   attempt("b", 1, lut=300, fmax=100.0),
+                   attempt("c", 1, lut=5000, fmax=50.0, device="ecp5-25k"),
+                   attempt("d", 1, status="refused", reason="too odd")])
+    return path
+
+
+@pytest.mark.parametrize("text, row, wanted", [
+    ("lut < 5", {"lut": 4}, True), ("lut<5", {"lut": 5}, False), ("5 >= lut", {"lut": 5}, True),
+    ("accuracy >= 0.99 and not lut > 2000", {"accuracy": 0.99, "lut": 2000}, True),
+    ("lut = 1 or lut = 2 and ff = 3", {"lut": 1, "ff": 0}, True),
+    ("(lut = 1 or lut = 2) and ff = 3", {"lut": 1, "ff": 0}, False),
+    ("device = 'ecp5-25k'", {"device": "ecp5-25k"}, True),
+    ('device != "ecp5-25k"', {"device": "ecp5-25k"}, False),
+    ("lut < 5", {"lut": None}, False), ("lut >= -1e3", {"lut": 0}, True),
+    ("fmax_mhz > lut", {"fmax_mhz": 3, "lut": 2}, True),
+    ("not not lut == 1", {"lut": 1}, True),
+])
+def test_conditions(text, row, wanted):
+    assert parse(text)(row) is wanted
+
+
+@pytest.mark.parametrize("text, said", [
+    ("", "nothing stands"), ("lut", "comparison must stand"), ("lut <", "its end"),
+    ("luts < 5", "did you mean 'lut'"), ("lut < 5 lut", "'and' or 'or'"),
+    ("(lut < 5", r"'\)' must stand"), ("lut < 'x'", "number is compared with a text"),
+    ("__import__('os')", "column must be one of"), ("lut < 5; DROP TABLE attempts", "cannot be"),
+    ("lut < 5 or 1=1 --", "cannot be read"), ("lut < 1_000", "cannot be read"),
+    ("(" * 80 + "lut < 5" + ")" * 80, "levels"), ("lut < 1 or " * 400 + "lut < 1", "words"),
+    ("device = 'open", "cannot be read"), ("lut < 5 and", "its end"),
+])
+def test_what_is_no_condition_is_refused(text, said):
+    with pytest.raises(UsageError, match=said):
+        parse(text)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3, 4])
+def test_fronts_and_volumes_agree_with_counting(axes):
+    dice = random.Random(axes)
+    for _ in range(15):
+        points = [[dice.randrange(6) for _ in range(axes)] for _ in range(dice.randrange(1, 12))]
+        kept = front(np.array(points))
+        for one, keep in zip(points, kept, strict=True):
+            beaten = any(all(a <= b for a, b in zip(other, one, strict=True)) and other != one
+                         for other in points)
+            assert keep == (not beaten)
+        cells = sum(any(all(p <= c for p, c in zip(point, cell, strict=True)) for point in points)
+                    for cell in itertools.product(range(7), repeat=axes))
+        assert hypervolume(np.array(points, float), np.full(axes, 7.0)) == cells
+
+
+def test_volumes_leave_out_what_is_beyond_the_reference():
+    assert hypervolume(np.empty((0, 2)), np.ones(2)) == 0
+    assert hypervolume(np.array([[2.0, 0.0]]), np.ones(2)) == 0
+    with pytest.raises(UsageError, match="less or more is better, not 'seeds'"):
+        oriented([{"seeds": 1}], ["seeds"])
+
+
+def test_points_are_medians_over_seeds_and_keep_versions_apart(results):
+    with Store(results, write=True) as store:
+        store.add(attempts=[attempt("a", 1, lut=7, versions={"yosys": "2"})])
+        points = points_of(store.attempts())
+    assert [p["id"] for p in points] == [1, 3, 4, 5, 6]
+    first = points[0]
+    assert (first["lut"], first["fmax_mhz"], first["seeds"], first["seconds"]) == (
+        101, 100.0, 2, 4.0)
+    assert first["images_per_s"] == 100e6 / 1000
+    assert first["macs_per_s_per_lut"] == 100e6 / 1000 * 500 / 101
+    assert points[3]["status"] == "refused" and points[3]["lut"] is None
+    assert points[4]["lut"] == 7
+
+
+def test_exports(results, tmp_path):
+    text = export_attempts(results, tmp_path / "r.csv").read_text()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["lut"] for row in rows] == ["100", "102", "300", "5000", ""]
+    document = json.loads(export_attempts(results, tmp_path / "r.json").read_text())
+    assert document["attempts"][2]["arithmetic"] == "<b>&\"odd"
+    with pytest.raises(UsageError, match="must end in"):
+        export_attempts(results, tmp_path / "r.txt")
+
+
+def test_parquet_or_how_to_get_it(results, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(EnvironmentProblem, match=r'pip install "nmahw\[parquet\]"'):
+        export_attempts(results, tmp_path / "r.parquet")
+
+
+def test_foreign_and_newer_files_are_refused(tmp_path, results):
+    foreign = tmp_path / "other.sqlite"
+    database = sqlite3.connect(foreign)
+    database.execute("CREATE TABLE t (x)")
+    database.close()
+    text = tmp_path / "text.sqlite"
+    text.write_text("not a database, whatever its name says" * 100)
+    for path in (foreign, text):
+        for write in (False, True):
+            with pytest.raises(ModelError, match="must be a results file of 'nmahw sweep'"):
+                Store(path, write)
+    database = sqlite3.connect(results)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(ModelError, match="a newer nmahw made it .version 99"):
+        Store(results)
+
+
+def test_files_that_cannot_be_used(tmp_path, results):
+    with pytest.raises(EnvironmentProblem, match="must exist"):
+        Store(tmp_path / "none.sqlite")
+    with pytest.raises(EnvironmentProblem, match="not a folder"):
+        Store(tmp_path, write=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentProblem, match="must be writable"):
+        Store(tmp_path / "file" / "r.sqlite", write=True)
+    # /proc takes no files, whoever asks.
+    if sys.platform == "linux":
+        with pytest.raises(EnvironmentProblem, match="must be writable"):
+            Store("/proc/r.sqlite", write=True)
+    if sys.platform != "win32":
+        with Store(results, write=True):
+            with pytest.raises(EnvironmentProblem, match="one sweep at a time"):
+                Store(results, write=True)
+
+
+def test_a_full_disk_is_told_and_leaves_what_was_there(results):
+    with Store(results, write=True) as store:
+        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+        store._db.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(EnvironmentProblem, match="full"):
+            store.add(attempts=[attempt("a", seed, log="x" * 5000) for seed in range(10, 40)])
+        assert len(store.attempts()) == 5
+    with Store(results) as store:
+        assert len(store.attempts()) == 5
+
+
+def test_finished_keys_stay_as_they_are(results):
+    with Store(results, write=True) as store:
+        store.add(attempts=[attempt("a", 1, lut=1)])
+        rows = store.attempts()
+        assert len(rows) == 5 and rows[0]["lut"] == 100
+        store.add(attempts=[attempt("b", 2, status="tool failed"),
+                            attempt("b", 3, status="worker lost")])
+        assert sorted(store.finished().values()) == ["done"] * 4 + ["refused", "tool failed"]
+        assert "tool failed" not in store.finished(retry=True).values()
+
+
+def test_the_table_names_commands_that_build_again(results, capsys):
+    assert command_line(["pareto", str(results), "--where", "accuracy > 0.9"]) == 0
+    told = capsys.readouterr().out
+    assert "2 of 2 designs are on the front" in told
+    assert f"nmahw pareto {results} --rebuild 1 --out point-1" in told
+    assert "1 designs could not be built" in told
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--x", "luts"], "did you mean 'lut'"), (["--x", "device"], "column must be one of"),
+    (["--y", "lut"], "different columns"), (["--where", "lut < 0"], "none of 4 does"),
+    (["--x", "seeds"], "less or more is better"), (["--rebuild", "99"], "not 99"),
+    (["--rebuild", "5"], "one that was built, not 5"),
+])
+def test_bad_options(results, capsys, arguments, said):
+    assert command_line(["pareto", str(results), *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+def test_a_browser_shows_names_filters_and_commands(results, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    html = tmp_path / "front.html"
+    assert command_line(["pareto", str(results), "--html", str(html)]) == 0
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"),
+                                         args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1000, "height": 900})
+        problems, asked = [], []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(html.as_uri())
+        assert page.locator("circle.point").count() == 3
+        assert page.locator("circle.point.front").count() == 2
+        page.locator("circle.point").nth(1).hover()
+        assert page.inner_text("#about").startswith('digits 4x4, <b>&"odd, 2x2 on ice40-hx8k: 300')
+        page.locator("circle.point").nth(0).click()
+        assert page.inner_text("#command") == (
+            f"nmahw pareto {results} --rebuild 1 --out point-1")
+        page.select_option("#device", "ecp5-25k")
+        assert page.inner_text("#count") == "1"
+        assert page.locator("circle.point:visible").count() == 1
+        assert page.locator("tbody tr:visible").count() == 1
+        page.select_option("#device", "")
+        page.select_option("#arithmetic", '<b>&"odd')
+        assert page.locator("circle.point:visible").count() == 1
+        assert page.locator(".line:visible").count() == 0
+        page.select_option("#arithmetic", "")
+        page.screenshot(path=str(tmp_path / "front.png"))
+        # Nothing but the page itself is asked for, and its policy holds.
+        assert asked == [html.as_uri()] and not problems
+        page.evaluate("() => { const s = document.createElement('script'); "
+                      "s.textContent = 'window.odd = 1'; document.body.append(s); }")
+        assert page.evaluate("() => window.odd") is None
+        browser.close()
