@@ -280,8 +280,8 @@ def render(groups: Mapping[str, Sequence[Mapping]]) -> str:
               "software on one core of a busy machine, medians over all epochs, good for factors "
               "and not for percents.\n", training(groups),
               "What still multiplies:\n", left_over(groups),
-              "**No products, everything else equal.** Table gates (`quarter_square`, `rom_...`) are "
-              "integers, so their times compare another way of training too.\n", compared]
+              "**No products, everything else equal.** Table gates (`quarter_square`, `rom_...`) "
+              "are integers, so their times compare another way of training too.\n", compared]
     parts += ["## Area\n", "Baselines multiply. Ratios are MAC/s per LUT in the same table; DSP "
               "blocks are not counted as LUT, which flatters `dsp`.\n", area()]
     parts += ["## Fewer products\n", f"Means of {_IMAGES} images; *different products* by the "
