@@ -47,6 +47,9 @@ def _create(name: str, columns: Sequence[tuple[str, str]], first: str = "") -> s
     return f"CREATE TABLE {name} ({first}{listed})"
 
 
+# What an attempt does not say itself.
+_OF_DESIGN = ", ".join(f'designs."{name}"' for name, _ in _DESIGN_COLUMNS
+                       if name not in dict(ATTEMPT_COLUMNS))
 _SCHEMA = (
     _create("designs", _DESIGN_COLUMNS),
     _create("attempts", ATTEMPT_COLUMNS, "id INTEGER PRIMARY KEY, "),
@@ -246,8 +249,8 @@ class Store:
         """Every attempt in the order they ended, with what is known of its design."""
         with self._errors():
             rows = self._db.execute(
-                "SELECT designs.*, designs.seconds AS design_seconds, attempts.* FROM attempts "
-                "LEFT JOIN designs USING (design) ORDER BY attempts.id").fetchall()
+                f"SELECT attempts.*, {_OF_DESIGN} FROM attempts LEFT JOIN designs USING (design) "
+                f"ORDER BY attempts.id").fetchall()
         return [_read(row) for row in rows]
 
     def content(self, sha256: str) -> bytes:
