@@ -36,7 +36,8 @@ rng = np.random.default_rng(9)
 
 
 def true_softmax(x: np.ndarray, layer: Softmax) -> np.ndarray:
-    exponents = (x - x.max(axis=1, keepdims=True)) / 2.0**layer.shift * BASES[layer.base]
+    exponents = (x - x.max(axis=1, keepdims=True)) / 2.0**layer.shift * (
+        BASES[layer.base] * layer.steps)
     terms = 2.0**exponents
     return terms / terms.sum(axis=1, keepdims=True)
 
@@ -54,7 +55,8 @@ def error(x: np.ndarray, layer: Softmax) -> float:
 
 @pytest.mark.parametrize("layer", [
     Softmax(0), Softmax(2), Softmax(3, 8, 4), Softmax(1, 12, 10), Softmax(2, 4, 2),
-    Softmax(2, 16, 12), Softmax(0, 8, 8, "2"), Softmax(2, 6, 1, "2"), Softmax(4, 1, 1)], ids=str)
+    Softmax(2, 16, 12), Softmax(0, 8, 8, "2"), Softmax(2, 6, 1, "2"), Softmax(4, 1, 1),
+    Softmax(6, 10, 9, "e", 11), Softmax(3, 8, 8, "2", 5), Softmax(16, 8, 8, "e", 65536)], ids=str)
 def test_error_of_every_triple(layer):
     """All differences from the largest feature, for three features of 0..63."""
     one, two = np.meshgrid(np.arange(64), np.arange(64))
@@ -69,8 +71,9 @@ def test_error_of_every_triple(layer):
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_error_of_any_features(data):
-    layer = Softmax(data.draw(st.integers(0, 24)), data.draw(st.integers(1, 16)),
-                    data.draw(st.integers(1, 12)), data.draw(st.sampled_from(sorted(BASES))))
+    layer = Softmax(data.draw(st.integers(0, 32)), data.draw(st.integers(1, 16)),
+                    data.draw(st.integers(1, 12)), data.draw(st.sampled_from(sorted(BASES))),
+                    data.draw(st.integers(1, 2**data.draw(st.integers(0, 16)))))
     count = data.draw(st.integers(1, min(300, 1 << (layer.term_bits - 1))))
     span = data.draw(st.integers(1, 2**data.draw(st.integers(1, 31))))
     draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
@@ -95,6 +98,14 @@ def test_sum_of_results_is_near_one():
     assert np.abs(total - 1).max() < 10 * layer.error_bound(10)
 
 
+@pytest.mark.parametrize("step", [1 / 255, 2.0**-20, 2.0**15, 1.0, 0.37, 3.1e-6, 30000.4])
+def test_softmax_of_features_in_other_units(step):
+    layer = Softmax.of_step(step)
+    assert abs(layer.steps / 2.0**layer.shift / step - 1) <= 2.0**-12
+    x = np.rint(rng.normal(0, 3, (500, 10)) / step).astype(np.int64)
+    assert error(x, layer) <= layer.error_bound(10)
+
+
 @pytest.mark.parametrize("base", BASES)
 def test_factor_is_near_the_bases_logarithm(base):
     for bits in range(1, 17):
@@ -108,9 +119,11 @@ def test_factor_is_near_the_bases_logarithm(base):
 
 
 @pytest.mark.parametrize("make, words", [
-    (lambda: Softmax(25), r"softmax shift must be an integer of 0\.\.24, not 25"),
+    (lambda: Softmax(33), r"softmax shift must be an integer of 0\.\.32, not 33"),
     (lambda: Softmax(1, 0), r"softmax bits must be an integer of 1\.\.16, not 0"),
     (lambda: Softmax(1, 8, 13), r"softmax table_bits must be an integer of 1\.\.12, not 13"),
+    (lambda: Softmax(1, 8, 8, "e", 0), r"softmax steps must be an integer of 1\.\.65536, not 0"),
+    (lambda: Softmax.of_step(2.0**-21), r"whose unit stands for 2\^-20\.\.2\^15, not "),
     (lambda: Softmax(1, 8, 8, "10"), "softmax base must be one of e, 2, not '10'"),
 ])
 def test_refuses_parameters(make, words):
@@ -142,6 +155,8 @@ NETWORKS = {
     "steep": Network(TensorFormat((4,), 0, 7), (Dense(_w(4, 4)), Softmax(0, 4, 2))),
     "positions": Network(TensorFormat((1, 5, 6), 0, 15), (
         Conv2d(_w(3, 1, 2, 2)), MaxPool(2, 2), Flatten(), Softmax(4, 8, 7))),
+    "other units": Network(TensorFormat((4,), 0, 7), (
+        Dense(_w(6, 4)), Softmax.of_step(0.07, 8, 6))),
     "fine, never small": Network(TensorFormat((4,), 3, 6), (Dense(_w(8, 4)), Softmax(12, 16, 4))),
 }
 

@@ -35,14 +35,15 @@ def test_layers_and_neurons(count):
 @pytest.mark.parametrize("count", COUNTS)
 def test_real_functions_are_the_softmax(count, base):
     z = rng.normal(0, 8, (50, count))
-    graph = softmax_graph(count, real_functions(2, base))
+    graph = softmax_graph(count, real_functions(0.25, base))
     evaluation = graph.evaluate({"Z": z}, ExactGate())
     bounds = graph.error_bounds(evaluation, ExactGate())["Y"]
     off = np.abs(evaluation["Y"] - true_softmax(z, 2, base))
     assert (off <= bounds).all() and bounds.max() < 1e-11
 
 
-@pytest.mark.parametrize("layer", [Softmax(3), Softmax(5, 12, 10), Softmax(0, 4, 3, "2")], ids=str)
+@pytest.mark.parametrize("layer", [
+    Softmax(3), Softmax(5, 12, 10), Softmax(0, 4, 3, "2"), Softmax(4, 8, 8, "e", 3)], ids=str)
 @pytest.mark.parametrize("count", COUNTS)
 def test_table_functions_are_the_unit(count, layer):
     z = rng.integers(-300, 300, (200, count))
@@ -50,7 +51,8 @@ def test_table_functions_are_the_unit(count, layer):
     graph = softmax_graph(count, table_functions(layer))
     result = graph.evaluate({"Z": z}, ExactGate())["Y"]
     assert result.tolist() == layer.compute(z, TensorFormat((count,), -300, 299)).tolist()
-    real = softmax_graph(count, real_functions(layer.shift, layer.base)).evaluate(
+    real = softmax_graph(count, real_functions(
+        layer.steps / 2.0**layer.shift, layer.base)).evaluate(
         {"Z": z.astype(float)}, ExactGate())["Y"]
     assert np.abs(result / 2.0**layer.bits - real).max() <= layer.error_bound(count) + 1e-12
 

@@ -1,6 +1,6 @@
 """Softmax without products or quotients: two small tables, shifts, additions.
 
-``y[i] = e^(x[i] / 2^shift) / sum_j e^(x[j] / 2^shift)``, as ``2^-(u[i] + log2(sum_j 2^-u[j]))``.
+``y[i] = e^(s x[i]) / sum_j e^(s x[j])``, as ``2^-(u[i] + log2(sum_j 2^-u[j]))``.
 The *exponent* u[i] is the difference from the largest feature times the binary logarithm of the
 base (a few signed shifts), a fixed-point number of `table_bits` fraction bits. Its fraction
 addresses a table of powers of two, its integer part is a shift; so every *term* is. The sum's
@@ -46,13 +46,15 @@ class Softmax(Layer):
     Parameters
     ----------
     shift : int
-        Fraction bits of the features, 0..24: a feature of 2^shift is a one in the exponent.
+        Fraction bits of the features, 0..32.
     bits : int
         Width of the results, 1..16.
     table_bits : int
         Binary logarithm of the tables' lengths and fraction bits of exponents, 1..12.
     base : str
         ``"e"`` or ``"2"``.
+    steps : int
+        A feature's unit stands for ``steps / 2^shift``; 1..65536.
     """
 
     name: ClassVar[str] = "softmax"
@@ -62,13 +64,37 @@ class Softmax(Layer):
     bits: int = 8
     table_bits: int = 8
     base: str = "e"
+    steps: int = 1
 
     def __post_init__(self):
-        for what, low, high in (("shift", 0, 24), ("bits", 1, 16), ("table_bits", 1, 12)):
+        for what, low, high in (("shift", 0, 32), ("bits", 1, 16), ("table_bits", 1, 12),
+                                ("steps", 1, 65536)):
             object.__setattr__(self, what, integer_field(getattr(self, what), f"softmax {what}",
                                                          low, high))
         if not isinstance(self.base, str) or self.base not in BASES:
             raise ModelError(f"softmax base must be one of {', '.join(BASES)}, not {self.base!r}")
+
+    @classmethod
+    def of_step(cls, step: float, bits: int = 8, table_bits: int = 8) -> Softmax:
+        """The softmax, base e, of features whose unit stands for `step`, to one part in 2^12.
+
+        Raises
+        ------
+        ModelError
+            No such layer: `step` must be 2^-20 to 2^15.
+        """
+        if not 2.0**-20 <= step <= 2.0**15:
+            raise ModelError(f"softmax needs features whose unit stands for 2^-20..2^15, not "
+                             f"{step}")
+        # Twelve fraction bits at the least, or fewer steps that are near enough.
+        shift = next(shift for shift in range(33)
+                     if abs(round(step * 2.0**shift) / (step * 2.0**shift) - 1) <= 2.0**-12)
+        return cls(shift, bits, table_bits, "e", round(step * 2.0**shift))
+
+    @property
+    def scale(self) -> float:
+        """What the binary exponent of a feature's unit is, times ``2^shift``."""
+        return BASES[self.base] * self.steps
 
     # What golden model and hardware are both made of.
 
@@ -89,11 +115,11 @@ class Softmax(Layer):
         The multiplier is the shortest one for which the largest difference that counts is off by a
         quarter of an exponent's unit at most.
         """
-        wanted = BASES[self.base]
-        span = (self.term_bits + 3) / wanted
-        for fraction in range(40):
-            multiplier = round(wanted * 2**fraction)
-            if abs(multiplier / 2**fraction - wanted) * span <= 2.0 ** (-self.table_bits - 2):
+        span = (self.term_bits + 3) / self.scale
+        for fraction in range(-20, 40):
+            multiplier = round(self.scale * 2.0**fraction)
+            error = abs(multiplier / 2.0**fraction - self.scale)
+            if error * span <= 2.0 ** (-self.table_bits - 2):
                 break
         return multiplier, fraction + self.shift - self.table_bits
 
@@ -129,13 +155,12 @@ class Softmax(Layer):
         is an error of the result's exponent, so a factor of a result of at most 1; then the table's
         and the result's own rounding.
         """
-        wanted = BASES[self.base]
         multiplier, shift = self.factor
         rounding = 2.0 ** (-self.table_bits - 1)
         span = self.largest_difference / 2.0**self.shift
         fraction = shift - self.shift + self.table_bits
         exponent = (2 * rounding * (shift > 0)
-                    + abs(multiplier / 2.0**fraction - wanted) * span)
+                    + abs(multiplier / 2.0**fraction - self.scale) * span)
         terms = -math.log2(1 - 0.75 * (features - 1) / (1 << self.term_bits))
         logarithm = 2.0 ** (-self.mantissa_bits - 1) * math.log2(math.e) + rounding
         bound = (2 ** (exponent + terms + logarithm) - 1 + 2.0 ** (-self.term_bits - 1)
@@ -202,3 +227,4 @@ class Softmax(Layer):
         yield TensorFormat((3,), 0, 15), cls(9, 1, 12, "2")
         yield TensorFormat((1,), -2, 3), cls(1, 16, 12)
         yield TensorFormat((40,), -(2**20), 2**20), cls(16, 10, 10)
+        yield TensorFormat((10,), -800, 700), cls.of_step(1 / 255, 8, 9)

@@ -50,9 +50,9 @@ class SoftmaxFunctions:
     result: Function
 
 
-def real_functions(shift: int = 0, base: str = "e") -> SoftmaxFunctions:
-    """Those of real numbers, for inputs in units of ``2^-shift``."""
-    scale = BASES[base] / 2.0**shift
+def real_functions(unit: float = 1.0, base: str = "e") -> SoftmaxFunctions:
+    """Those of real numbers, for inputs whose unit stands for `unit`."""
+    scale = BASES[base] * unit
     power = Function("2^-u", lambda u: 2.0**-np.asarray(u), math.log(2))
     return SoftmaxFunctions(Function("s d", lambda d: np.asarray(d) * scale, scale), power,
                             Function("log2", np.log2, _ONE), power)
