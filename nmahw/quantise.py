@@ -13,6 +13,7 @@ import numpy as np
 from .calibration import Signal, quantise_input, quantise_stage, split_stages
 from .errors import ModelError, UsageError
 from .floatnet import FloatNetwork, FloatReLU
+from .layers.softmax import Softmax
 from .network import Network
 
 __all__ = ["quantise", "WEIGHT_BITS", "ACTIVATION_BITS"]
@@ -25,7 +26,8 @@ ACTIVATION_BITS = range(2, 17)
 
 def quantise(network: FloatNetwork, images: np.ndarray,
              weight_bits: int | Sequence[int] = 8, activation_bits: int | Sequence[int] = 8,
-             title: str | None = None, metadata: Mapping[str, str] | None = None) -> Network:
+             title: str | None = None, metadata: Mapping[str, str] | None = None,
+             softmax_bits: int | None = None) -> Network:
     """The integer network closest to `network` on `images`.
 
     Parameters
@@ -44,6 +46,8 @@ def quantise(network: FloatNetwork, images: np.ndarray,
         Title of the result; that of `network` with the widths when left out.
     metadata : mapping of str to str, optional
         Carried in the result, beside the widths.
+    softmax_bits : int, optional
+        End in a softmax of the logits, with results of that many bits, 1..16.
 
     Returns
     -------
@@ -76,7 +80,12 @@ def quantise(network: FloatNetwork, images: np.ndarray,
     widths = {"weight_bits": _text(weight_bits), "activation_bits": _text(activation_bits)}
     if title is None:
         title = f"{network.title} W{widths['weight_bits']} A{widths['activation_bits']}"
-    return Network(network.input_format, signal.layers, title, {**widths, **(metadata or {})})
+    layers = signal.layers
+    if softmax_bits is not None:
+        # Two more bits in the tables: then their errors stay below a result's unit.
+        widest = softmax_bits + 2 if isinstance(softmax_bits, int) else 12
+        layers += (Softmax.of_step(signal.scale, softmax_bits, min(widest, 12)),)
+    return Network(network.input_format, layers, title, {**widths, **(metadata or {})})
 
 
 def _per_layer(bits: int | Sequence[int], what: str, allowed: range, count: int

@@ -379,3 +379,20 @@ def test_mnist_accuracy_targets(tmp_path):
                        ("MLP 784-64-10", 8): 0.98, ("MLP 784-64-10", 4): 0.972}.items():
         assert found[key]["accuracy"] >= least, key
         assert found[key]["accuracy"] <= 1
+
+
+def test_softmax_of_the_logits():
+    network = FloatNetwork(TensorFormat((9,), 0, 255), 1 / 255, (
+        dense(9, 12), FloatReLU(), dense(12, 5)), "soft")
+    x = codes(network)
+    plain, soft = quantise(network, x, 8, 8), quantise(network, x, 8, 8, softmax_bits=8)
+    assert soft.layers[:-1] == plain.layers
+    logits = network.predict(x)
+    terms = np.exp(logits - logits.max(axis=1, keepdims=True))
+    wanted = terms / terms.sum(axis=1, keepdims=True)
+    error = np.abs(soft.predict(x) / 256 - wanted)
+    assert error.max() < 0.05
+    assert soft.layers[-1].error_bound(5) < 0.007
+    for bits in (0, 17, 8.0):
+        with pytest.raises(ModelError, match=r"softmax bits must be an integer of 1\.\.16"):
+            quantise(network, x, 8, 8, softmax_bits=bits)

@@ -36,6 +36,10 @@ def command(model: Annotated[Path, typer.Argument(
             input_scale: Annotated[str | None, typer.Option(
                 metavar="NUMBER", help="Real value of one step of the input's integers, for "
                 "example 1/255.")] = None,
+            softmax: Annotated[int | None, typer.Option(
+                "--softmax", metavar="BITS", show_default=False,
+                help="End in a softmax (base e) with results of that many bits, 1..16, in units "
+                "of 2^-BITS. A softmax of the model itself is left out otherwise.")] = None,
             title: Annotated[str | None, typer.Option(
                 metavar="TEXT", help="What reports call the network.")] = None):
     """Read a trained float model and quantise it to an integer network.
@@ -56,7 +60,7 @@ def command(model: Annotated[Path, typer.Argument(
     images = load_images(calibration, "train")
     used = images.first(min(calibration_images, len(images)))
     with working(f"quantising on {len(used):,} images"):
-        network = quantise(float_network, used.x, *widths, title=title)
+        network = quantise(float_network, used.x, *widths, title=title, softmax_bits=softmax)
     tell(f"{network.title}: {len(network.layers)} layers, {network.macs:,} MAC an image")
     test = load_images(calibration, "test")
     if test.y is not None:
