@@ -1,6 +1,7 @@
 """Closed-form counts against graphs, the paper's formulas, and known networks."""
 
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from nmahw.theory.counts import (
 )
 from nmahw.theory.forward import convolutional, fully_connected, network_graph
 from nmahw.theory.graph import Kind
-from nmahw.theory.sharing import adder_graph, odd_multiples, sharing, signed_digits
+from nmahw.theory.sharing import adder_graph, odd_multiples, sharing, signed_digit_counts
 from nmahw.theory.terms import conv_terms
 
 SIZES = st.lists(st.integers(1, 6), min_size=2, max_size=6)
@@ -110,6 +111,10 @@ def test_bundled_networks(name):
     shapes = network_shapes(network)
     assert sum(shape.macs for shape in shapes) == network.macs
     count = totals(shapes)
+    if any(layer.is_matrix and layer.operation.name != "product" for layer in network.layers):
+        with pytest.raises(ModelError, match="must be a sum of products"):
+            network_graph(network)
+        return
     graph = network_graph(network)
     assert all(graph.totals[kind] == count[kind] for kind in
                (Kind.WEIGHT, Kind.INTERMEDIATE, Kind.PRODUCT, Kind.SUM))
@@ -121,6 +126,13 @@ def test_float_networks():
         FloatDense(np.ones((3, 32)), np.ones(3))))
     assert network_shapes(network) == [
         MatrixShape("0 conv2d", 1, 4, 4, 2, (3, 3), 1, 1), MatrixShape.dense("2 dense", 32, 3)]
+
+
+def test_weights_of_another_kind_are_not_left_out():
+    other = SimpleNamespace(layers=[SimpleNamespace(name="recurrent", is_matrix=True)],
+                            formats=[TensorFormat((4,), 0, 9)])
+    with pytest.raises(ModelError, match="layer 0 must be a conv2d or a dense .*not recurrent"):
+        network_shapes(other)
 
 
 @pytest.mark.parametrize("name, weights, macs", [
@@ -161,7 +173,7 @@ def fewest_digits(value):
 
 def test_signed_digits_are_the_fewest():
     values = np.arange(-130, 131)
-    assert signed_digits(values).tolist() == [fewest_digits(int(v)) for v in values]
+    assert signed_digit_counts(values).tolist() == [fewest_digits(int(v)) for v in values]
 
 
 def one_adder_away(made):

@@ -16,7 +16,7 @@ from nmahw.tensor import TensorFormat
 from nmahw.theory.distinct import SCOPES, distinct_products
 from nmahw.theory.per_layer import count_layers
 from nmahw.theory.rules import RULES
-from nmahw.theory.sharing import signed_digits
+from nmahw.theory.sharing import signed_digit_counts
 
 RUNNABLE = [name for name, network in NETWORKS.items()
             if any(layer.is_matrix for layer in network.layers)]
@@ -50,7 +50,7 @@ def test_means_over_images_equal_loops(name):
             pairs, products = defaultdict(set), set()
             for o, c, _, value, weight in multiplications(layer, image, count.shape):
                 nonzero += bool(value and weight)
-                digits += int(signed_digits(np.array(weight))) if value else 0
+                digits += int(signed_digit_counts(np.array(weight))) if value else 0
                 pairs[o, c].add((value, weight))
                 products.add(value * weight)
             kernels += sum(map(len, pairs.values()))

@@ -139,7 +139,13 @@ def backward_products(shapes: Sequence[MatrixShape]) -> dict[str, int]:
 
 
 def network_shapes(network: Network | FloatNetwork) -> list[MatrixShape]:
-    """Shapes of a network's matrix layers, in order; named by kind and place."""
+    """Shapes of a network's matrix layers, in order; named by kind and place.
+
+    Raises
+    ------
+    ModelError
+        A layer with weights of another kind than conv2d and dense.
+    """
     result = []
     inputs = network.shapes if isinstance(network, FloatNetwork) else \
         [fmt.shape for fmt in network.formats]
@@ -150,6 +156,9 @@ def network_shapes(network: Network | FloatNetwork) -> list[MatrixShape]:
                                       layer.padding))
         elif layer.name == "dense":
             result.append(MatrixShape.dense(f"{place} dense", *layer.weights.shape[::-1]))
+        elif getattr(layer, "is_matrix", hasattr(layer, "weights")):
+            raise ModelError(f"layer {place} must be a conv2d or a dense layer to be counted, not "
+                             f"{layer.name}")
     return result
 
 

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ModelError
+from ..signed_digits import signed_digits
 
-__all__ = ["Sharing", "adder_graph", "odd_multiples", "sharing", "signed_digits"]
+__all__ = ["Sharing", "adder_graph", "odd_multiples", "sharing", "signed_digit_counts"]
 
 
-def signed_digits(weights: np.ndarray) -> np.ndarray:
+def signed_digit_counts(weights: np.ndarray) -> np.ndarray:
     """Non-zero digits of each weight's canonical signed-digit form (0 for 0)."""
     size = np.abs(np.asarray(weights, dtype=np.int64))
     # 3 n and n differ exactly where the canonical form of n has digits.
@@ -92,16 +93,10 @@ def _helper(left: list[int], made: set[int]) -> int:
     if any(_reached(m, made | {best}) for m in left):
         return best
     # Two or more additions away: begin with the first of them by signed digits.
-    digits, place, n = [], 0, left[0]
-    while n:
-        if n & 1:
-            digit = 2 - (n & 3)
-            digits.append(digit << place)
-            n -= digit
-        n, place = n >> 1, place + 1
+    digits = [sign << shift for shift, sign in signed_digits(left[0])]
     # Leading digits, two at first, then one more each time, until it is new.
     for count in range(2, len(digits)):
-        candidate = _odd(abs(sum(digits[-count:])))
+        candidate = _odd(abs(sum(digits[:count])))
         if candidate not in made:
             return candidate
     raise AssertionError("a multiple with two digits left is one addition away")
@@ -163,5 +158,5 @@ def sharing(weights: np.ndarray, uses: np.ndarray, activations: np.ndarray) -> S
     made = sum(len(adder_graph(odd_multiples(weights[:, c]))) * activations[c]
                for c in range(weights.shape[1]))
     return Sharing(len(adder_graph(multiples)), len(multiples), macs,
-                   float((signed_digits(weights).sum(axis=0) * uses).sum()),
+                   float((signed_digit_counts(weights).sum(axis=0) * uses).sum()),
                    macs + float(made))
