@@ -1,4 +1,4 @@
-"""One new file is enough for an arithmetic, a layer, a board.
+"""One new file is enough for an arithmetic, a layer, a board, a training method, a data set.
 
 A copy of the package gets one file of each kind (and a second arithmetic: one takes several
 activations an element, the other has codes for few weights) and no other change; then the copy's
@@ -149,6 +149,66 @@ class ExtraBoard(Board):
     flash = ("-b", "ice40_generic")
 '''
 
+METHOD = '''
+"""Extra: every class by its mean image."""
+from dataclasses import dataclass, field
+import numpy as np
+from ...layers.dense import Dense
+from ...network import Network
+from . import EpochResult, Method, Trainer
+
+
+class ExtraTrainer(Trainer):
+    def __init__(self, scale, dataset):
+        self.scale, self.format = scale, dataset.input_format
+        self.weights = np.zeros((dataset.classes, self.format.size), np.int64)
+
+    def epoch(self, index, x, y, progress):
+        self.weights = np.stack([np.rint(self.scale * (x[y == k].mean(axis=0) - x.mean(axis=0)))
+                                 for k in range(len(self.weights))]).astype(np.int64)
+        return EpochResult(0.0, float(np.mean(self.scores(x).argmax(axis=1) == y)))
+
+    def scores(self, x):
+        return x.astype(np.int64) @ self.weights.T
+
+    def state(self):
+        return {"weights": self.weights}
+
+    def restore(self, state):
+        self.weights = np.array(state["weights"])
+
+    def network(self, x, title, metadata):
+        return Network(self.format, (Dense(self.weights),), title, metadata)
+
+
+@dataclass(frozen=True)
+class ExtraMeans(Method):
+    name = "extra_means"
+    summary = "every class by its mean image"
+    scale: float = field(default=1.0, metadata={"help": "of the weights"})
+
+    def trainer(self, topology, dataset, epochs, seed):
+        return ExtraTrainer(self.scale, dataset)
+'''
+
+DATASET = '''
+"""Extra: class k has its largest code at place k."""
+import numpy as np
+from ...datasets import Images
+from . import Parts, Source
+
+
+class ExtraPlaces(Source):
+    name = "extra-places"
+    summary = "which of three is largest"
+
+    def parts(self, data, split):
+        y = np.arange(96) % 3
+        x = np.random.default_rng(1).integers(0, 5, (96, 3))
+        x[np.arange(96), y] = 9
+        return Parts(Images(x, y), None, 9)
+'''
+
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
@@ -160,7 +220,8 @@ def copy(tmp_path_factory):
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
     for name, text in (("arith/extra_adds", ADDS), ("arith/extra_ternary", TERNARY),
-                       ("layers/extra", LAYER), ("boards/extra", BOARD)):
+                       ("layers/extra", LAYER), ("boards/extra", BOARD),
+                       ("train/methods/extra", METHOD), ("train/datasets/extra", DATASET)):
         (folder / "nmahw" / f"{name}.py").write_text(text)
     return folder
 
@@ -179,6 +240,16 @@ def test_command_line_offers_them(copy):
         assert name in listed
     help_text = run(copy, "-m", "nmahw", "compare", "--help")
     assert "extra_adds" in help_text and "extra-board" in help_text
+
+
+def test_trains_by_the_method_on_the_data_set(copy, tmp_path):
+    listed = run(copy, "-m", "nmahw", "train", "--list")
+    assert "extra_means" in listed and "of the weights" in listed
+    out = tmp_path / "extra.npz"
+    run(copy, "-m", "nmahw", "train", "extra-places", "--method", "extra_means", "--topology",
+        "3-3", "--epochs", "2", "--set", "scale=2.0", "-o", str(out))
+    assert "100.00 % of the test images of extra-places" in run(
+        copy, "-m", "nmahw", "evaluate", str(out), "extra-places")
 
 
 def test_reference_verilog_has_their_elements(copy):
