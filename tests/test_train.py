@@ -16,6 +16,7 @@ import pytest
 
 from nmahw.bundled import load_sample
 from nmahw.cli import run as run_cli
+from nmahw.cli.train import _words
 from nmahw.errors import EnvironmentProblem, ModelError, TrainingError, UsageError
 from nmahw.network import Network
 from nmahw.train import datasets
@@ -24,8 +25,10 @@ from nmahw.train.curve import draw_curve
 from nmahw.train.datasets import DATASETS, fingerprint, load_dataset, mnist
 from nmahw.train.methods import METHODS, EpochResult, Method, Trainer
 from nmahw.train.methods.exact_integers import ExactIntegers
+from nmahw.train.methods.nma import Nma
+from nmahw.train.methods.quantised import Quantised
 from nmahw.train.run import checkpoint_path, command_of, record_path, restored, scores_of, train
-from nmahw.train.settings import setting_text, settings_table, with_settings
+from nmahw.train.settings import portable, setting_text, settings_table, with_settings
 from nmahw.train.topology import Topology
 
 
@@ -387,6 +390,20 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(small, tmp_path, re
     assert kept.epochs_done == 1 and int(kept.last["epochs"]) == 1
 
 
+@pytest.mark.parametrize("method, array", [
+    (Nma(gate="exact"), "model.0.weights"), (Quantised(warm_up=1), "fixed.0.weights")])
+def test_what_a_relu_hides_is_found(method, array):
+    dataset = load_dataset("digits")
+    trainer = method.trainer(TINY, dataset, 3, 0)
+    trainer.epoch(0, dataset.x_train, dataset.y_train, lambda images, loss: None)
+    state = trainer.state()
+    state[array].flat[0] = np.nan
+    trainer.restore(state)
+    with np.errstate(invalid="ignore"), \
+            pytest.raises(TrainingError, match="weights must be finite.* of layer 0 "):
+        trainer.epoch(1, dataset.x_train, dataset.y_train, lambda images, loss: None)
+
+
 def test_what_the_ir_cannot_hold_still_has_a_record(small, tmp_path):
     run = train(AstrayMethod(), TINY, load_dataset(small), 1, 0, tmp_path / "n.npz")
     assert run.network is None and not (tmp_path / "n.npz").exists()
@@ -452,6 +469,22 @@ def test_train_then_evaluate(cli, small, tmp_path):
         code, text, err = cli("evaluate", file, small)
         assert code == 0 and f"{percent} of the test images of small" in text, err
     assert "of the validation images" in cli("evaluate", out, small, "--part", "validation")[1]
+
+
+def test_evaluate_tells_when_parts_were_others(cli, trained, tmp_path):
+    for file in (trained[2].paths["network"], trained[2].paths["checkpoint"]):
+        code, text, err = cli("evaluate", file, "digits")
+        assert code == 0 and "may have been trained on" not in text + err
+        code, text, err = cli("evaluate", file, "digits", "--split", "1")
+        assert code == 0 and "test images may have been trained on" in text + err
+
+
+def test_records_have_no_folders_of_this_machine(tmp_path):
+    assert portable(str(tmp_path / "model.npz")) == "model.npz"
+    assert portable("trained/model.npz") == "trained/model.npz" and portable(3) == 3
+    command = _words("digits", "quantised", "digits", None, 1, 0,
+                     [f"start={tmp_path / 'model.npz'}", "shift=1"], None, 0)
+    assert "--set start=model.npz --set shift=1" in command
 
 
 @pytest.mark.parametrize("arguments, code, word", [

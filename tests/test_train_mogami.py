@@ -8,7 +8,6 @@ import pytest
 from nmahw.design import Design
 from nmahw.errors import ModelError, TrainingError, UsageError
 from nmahw.train.datasets import load_dataset
-from nmahw.train.gradient import shift_images
 from nmahw.train.int_add_rule import IntAddRule, RoundedRule
 from nmahw.train.layers import build
 from nmahw.train.losses import softmax_cross_entropy, squared_error, squared_hinge
@@ -232,18 +231,6 @@ def test_a_loss_that_is_not_finite_names_the_layer():
     trainer.restore(state)
     with pytest.raises(TrainingError, match=r"layer 2 \(Dense\) gives results that are not"):
         trainer.epoch(0, data.x_train, data.y_train, quiet)
-
-
-def test_images_are_moved_by_what_was_drawn():
-    x = np.arange(5 * 36).reshape(5, 1, 6, 6).astype(np.uint8)
-    moved = shift_images(x, 2, np.random.default_rng(3))
-    rng = np.random.default_rng(3)
-    down, right = rng.integers(-2, 3, 5), rng.integers(-2, 3, 5)
-    for n in range(5):
-        padded = np.pad(x[n, 0], 2)
-        expected = padded[2 - down[n]:8 - down[n], 2 - right[n]:8 - right[n]]
-        assert np.array_equal(moved[n, 0], expected)
-    assert shift_images(x, 0, None) is x
 
 
 def test_restoring_something_else():

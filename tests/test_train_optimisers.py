@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from nmahw.errors import ModelError
+from nmahw.errors import ModelError, TrainingError
 from nmahw.train.layers import BatchNorm, Matrix
-from nmahw.train.optimisers import Adam, Optimiser, Sgd, cosine, power_of_two
+from nmahw.train.optimisers import Adam, Optimiser, Sgd, cosine
 from nmahw.train.rule import Rule
 
 
@@ -89,7 +89,6 @@ def test_schedules():
     rates = [cosine(step, 10, 0.4, 0.2) for step in range(11)]
     assert rates[0] == 0.4 and rates[5] == pytest.approx(0.3) and rates[10] == pytest.approx(0.2)
     assert all(a > b for a, b in zip(rates, rates[1:], strict=False))
-    assert [power_of_two(rate) for rate in (1.0, 0.3, 0.1, 3.0)] == [1.0, 0.25, 0.125, 4.0]
 
 
 @pytest.mark.parametrize("shape", [(7, 3), (64, 1), (4, 5, 6, 7), (100, 120)])
@@ -107,3 +106,15 @@ def test_compiled_batch_norm_is_the_plain_one(shape):
                         norm.forward(x, False)])
     for compiled, plain in zip(*results, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["weights", "bias"])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_parameters_that_are_not_finite_name_the_layer(name, value):
+    layers = [layer_and_gradients(seed, 1, Rule())[0] for seed in range(2)]
+    layers[1].label = "layer 2 (Dense)"
+    optimiser = Sgd(layers)
+    optimiser.require_finite()
+    layers[1].parameters[name].flat[3] = value
+    with pytest.raises(TrainingError, match=rf"{name} must be finite.* layer 2 \(Dense\)"):
+        optimiser.require_finite()

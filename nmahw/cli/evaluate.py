@@ -38,7 +38,7 @@ def command(
 
     from ..bundled import load_model
     from ..train.checkpoint import is_checkpoint
-    from ..train.datasets import load_dataset
+    from ..train.datasets import fingerprint, load_dataset
     if part not in ("test", "validation", "train"):
         raise UsageError(f"part must be one of test, validation, train, not {part!r}")
     found = load_dataset(dataset, data, validation, split)
@@ -50,9 +50,14 @@ def command(
         checkpoint, trainer = restored(Path(model), found)
         classes = scores_of(trainer, x).argmax(axis=1)
         title = f"{checkpoint.identity['topology']}, epoch {checkpoint.best_epoch}"
+        trained_on = checkpoint.identity["data"]
     else:
         network = load_model(model)
         classes, title = network.classify(x), network.title
+        trained_on = network.metadata.get("data_sha256")
+    if trained_on not in (None, fingerprint(found)):
+        tell(f"the training had other images, or other parts of them (--split, --validation): some "
+             f"{part} images may have been trained on")
     right = int((classes == y).sum())
     tell(f"{title}: {100 * right / len(y):.2f} % of the {part} images of {found.name} "
          f"({right:,} of {len(y):,})")

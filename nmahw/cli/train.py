@@ -139,10 +139,12 @@ def command(
 def _words(dataset: str, method: str, topology: str, bits: str | None, epochs: int, seed: int,
            settings: list[str] | None, validation: int | None, split: int) -> str:
     """The command line, without paths of this machine."""
+    from ..train.settings import portable
     words = ["nmahw", "train", Path(dataset).name, "--method", method, "--topology", topology]
     words += ["--bits", bits] * (bits is not None) + ["--epochs", str(epochs), "--seed", str(seed)]
     for setting in settings or []:
-        words += ["--set", setting]
+        name, equals, value = setting.partition("=")
+        words += ["--set", f"{name}{equals}{portable(value)}"]
     words += ["--validation", str(validation)] * (validation is not None)
     words += ["--split", str(split)] * bool(split)
     return shlex.join(words)

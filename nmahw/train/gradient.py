@@ -8,55 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numba
 import numpy as np
 
 from ..errors import ModelError, TrainingError
+from .augment import shift_images
 from .dataset import Dataset
 from .layers import Model
-from .losses import softmax_cross_entropy, squared_error, squared_hinge
+from .losses import LOSSES
 from .methods import EpochResult, Progress, Trainer
 from .optimisers import Optimiser
 from .rule import Rule
 
-__all__ = ["LOSSES", "GradientTrainer", "shift_images"]
+__all__ = ["LOSSES", "GradientTrainer"]
 
-#: Loss of each image and gradient of the scores, by name: functions of (scores, y, rule).
-LOSSES = {"softmax": softmax_cross_entropy, "squared_hinge": squared_hinge,
-          "squared_error": squared_error}
 # Images scored at a time: patches of one batch stay in the cache.
 _SCORED = 64
-
-
-@numba.njit(cache=True, nogil=True)
-def _shift(x: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
-    images, channels, height, width = x.shape
-    result = np.zeros_like(x)
-    for n in range(images):
-        for c in range(channels):
-            for i in range(max(0, down[n]), min(height, height + down[n])):
-                for j in range(max(0, right[n]), min(width, width + right[n])):
-                    result[n, c, i, j] = x[n, c, i - down[n], j - right[n]]
-    return result
-
-
-def shift_images(x: np.ndarray, pixels: int, rng: np.random.Generator) -> np.ndarray:
-    """Each image moved by up to `pixels` down or up, right or left; zeros come in.
-
-    Parameters
-    ----------
-    x : array (images, channels, height, width)
-        Anything else is given back as it is.
-    pixels : int
-        0 for no shift.
-    rng : numpy.random.Generator
-        Draws first all vertical, then all horizontal shifts, each from -pixels..pixels.
-    """
-    if pixels == 0 or x.ndim != 4:
-        return x
-    down = rng.integers(-pixels, pixels + 1, len(x))
-    right = rng.integers(-pixels, pixels + 1, len(x))
-    return _shift(np.ascontiguousarray(x), down, right)
 
 
 class GradientTrainer(Trainer):
@@ -79,9 +45,9 @@ class GradientTrainer(Trainer):
     seed : int
     batch : int
     loss : str
-        One of `LOSSES`.
+        One of `nmahw.train.losses.LOSSES`.
     shift : int
-        Pixels by which images are moved at random; see `shift_images`.
+        Pixels by which images are moved at random; see `nmahw.train.augment`.
     """
 
     def __init__(self, model: Model, optimiser: Optimiser, dataset: Dataset, rule: Rule,
@@ -110,6 +76,7 @@ class GradientTrainer(Trainer):
             if step % 64 == 63:
                 done = (step + 1) * self.batch
                 progress(min(done, len(x)), total / min(done, len(x)))
+        self.optimiser.require_finite()
         return EpochResult(total / len(x), right / len(x))
 
     def step(self, codes: np.ndarray, y: np.ndarray, rate: float) -> tuple[float, int]:

@@ -9,7 +9,7 @@ a dense layer's values are channels of one position. Every operation is on 32-bi
 import numba
 import numpy as np
 
-__all__ = ["LAYOUT", "forward", "load_image", "move_images", "product", "shifted"]
+__all__ = ["LAYOUT", "forward", "load_image", "product", "shifted"]
 
 #: Columns of `layout`, one row a layer with weights.
 LAYOUT = ("dense", "outputs", "channels", "height", "width", "size", "rows", "columns", "pool",
@@ -40,19 +40,6 @@ def shifted(value, shift):
     if shift >= 0:
         return value << shift
     return (value + (1 << (-shift - 1))) >> -shift
-
-
-@_jit
-def move_images(x, down, right, moved):
-    """Images (images, channels, height, width) moved by `down` and `right` each, to `moved`."""
-    height, width = x.shape[2], x.shape[3]
-    for image in range(len(x)):
-        dy, dx = down[image], right[image]
-        for c in range(x.shape[1]):
-            for r in range(height):
-                for z in range(width):
-                    inside = 0 <= r - dy < height and 0 <= z - dx < width
-                    moved[image, c, r, z] = x[image, c, r - dy, z - dx] if inside else 0
 
 
 @_jit

@@ -160,6 +160,10 @@ class IntegerPlan:
         """
         high, weight = 2**widths.activation - 1, 2**(widths.weight - 1) - 1
         gradient = 2**(widths.gradient - 1) - 1
+        if not 0 <= self.margin_shift <= 30:
+            way = "lower" if self.margin_shift < 0 else "higher"
+            raise UsageError(f"binary logarithm of a score that stands for 1 must be 0..30, not "
+                             f"{self.margin_shift}: weight_range must be {way}")
         for number, layer in enumerate(self.layers):
             name = f"layer {number} ({layer.label})"
             last = number == len(self.layers) - 1

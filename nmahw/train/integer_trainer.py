@@ -18,7 +18,8 @@ from ..layers.relu import ReLU
 from ..layers.requantise import Requantise
 from ..network import Network
 from . import integer_kernels as kernels
-from .integer_forward import LAYOUT, move_images
+from .augment import shift_images
+from .integer_forward import LAYOUT
 from .integer_plan import IntegerPlan, Widths
 from .methods import EpochResult, Progress, Trainer
 
@@ -85,7 +86,7 @@ class IntegerTrainer(Trainer):
             np.array([s * s // 4 for s in range(int(most) + 1)], np.int32)
         sizes = plan.sizes
         self.layout = plan.layout(0)
-        self._input_codes, self._moved = self._code_table(dataset.high), None
+        self._input_codes = self._code_table(dataset.high)
         self.masters = self._initial(widths)
         self.lanes = np.random.default_rng((seed, _LANES)).integers(
             1, 2**32, sizes["lanes"], dtype=np.uint32)
@@ -143,21 +144,10 @@ class IntegerTrainer(Trainer):
         # By a table: large arrays between are slower than all the rest.
         return self._input_codes[flat]
 
-    def moved(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Images moved by as many pixels as `rng` says, zeros behind them."""
-        most = self.method.shift_images
-        if not most:
-            return x
-        down, right = rng.integers(0, 2 * most + 1, (2, len(x))) - most
-        if self._moved is None or self._moved.shape != x.shape:
-            self._moved = np.empty_like(x)
-        move_images(x, down, right, self._moved)
-        return self._moved
-
     def epoch(self, index: int, x: np.ndarray, y: np.ndarray, progress: Progress) -> EpochResult:
         rng = np.random.default_rng((self.seed, index))
         order = rng.permutation(len(x))
-        codes = self.codes(self.moved(x, rng))
+        codes = self.codes(shift_images(x, self.method.shift_images, rng))
         self.set_rate(self.method.rate_at(index, self.epochs))
         loss, right = 0.0, 0
         for start in range(0, len(order), _CHUNK):

@@ -3,11 +3,16 @@
 Values are for reports: only gradients take part in training.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from .rule import Rule
 
-__all__ = ["softmax_cross_entropy", "squared_error", "squared_hinge"]
+__all__ = ["LOSSES", "Loss", "softmax_cross_entropy", "squared_error", "squared_hinge"]
+
+#: Of (scores (batch, classes), y (batch,), rule): loss of each image, gradient of the scores.
+Loss = Callable[[np.ndarray, np.ndarray, Rule], tuple[np.ndarray, np.ndarray]]
 
 _EXACT = Rule()
 
@@ -50,3 +55,9 @@ def squared_error(scores: np.ndarray, y: np.ndarray, rule: Rule = _EXACT
     gradient = scores.copy()
     gradient[np.arange(len(y)), y] -= 1
     return np.square(gradient).sum(axis=1) / 2, gradient
+
+
+#: By the name that settings have.
+LOSSES: Mapping[str, Loss] = {
+    "softmax": softmax_cross_entropy, "squared_hinge": squared_hinge,
+    "squared_error": squared_error}

@@ -1,4 +1,6 @@
-"""Batch norm's passes over its values, compiled; for ordinary arithmetic only.
+"""Batch norm's passes over its values, compiled, and sums and biases of channels for all layers.
+
+What multiplies is for ordinary arithmetic only; `channel_sums` and `add_to_channels` only add.
 
 Values are (rows, channels). Rows are handled 16 at a time as one long row, so that vector
 instructions are used whatever the number of channels.

@@ -2,7 +2,7 @@
 
 An optimiser asks each layer's own `Rule` for every product, so that a method without
 multiplications has none here either. Rates are plain numbers, one or two scalars a step, worked
-out outside of the arithmetic that is trained with; `power_of_two` makes them shifts.
+out outside of the arithmetic that is trained with.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import ModelError, TrainingError
 from .layers import Layer
 
-__all__ = ["Adam", "Hook", "Optimiser", "Sgd", "cosine", "power_of_two"]
+__all__ = ["Adam", "Hook", "Optimiser", "Sgd", "cosine"]
 
 #: Changes a gradient before the step: layer, parameter's name, gradient; gives the new gradient.
 Hook = Callable[[Layer, str, np.ndarray], np.ndarray]
@@ -27,11 +27,6 @@ def cosine(step: int, steps: int, first: float, last: float = 0.0) -> float:
     Source: Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, without restarts.
     """
     return last + (first - last) * (1 + math.cos(math.pi * min(step / max(steps, 1), 1.0))) / 2
-
-
-def power_of_two(rate: float) -> float:
-    """The power of two nearest to `rate` on a logarithmic scale; `rate` is positive."""
-    return 2.0 ** round(math.log2(rate))
 
 
 class Optimiser:
@@ -83,6 +78,22 @@ class Optimiser:
                 rate: np.float32) -> np.ndarray:
         """What is taken from the parameter; may change `memory`'s arrays in place."""
         return part.rule.product(gradient, rate)
+
+    def require_finite(self) -> None:
+        """Make sure that every parameter is a finite number.
+
+        A loss can stay finite without: a ReLU makes 0 of what is no number.
+
+        Raises
+        ------
+        TrainingError
+            One is not; the message names the layer.
+        """
+        for part in self.parts:
+            for name, value in part.parameters.items():
+                if not np.isfinite(value).all():
+                    raise TrainingError(f"{name} must be finite, but those of {part.label} are "
+                                        f"not; a smaller rate may help")
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all running averages and the count of steps."""

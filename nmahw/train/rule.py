@@ -14,7 +14,6 @@ __all__ = ["Rule"]
 class Rule:
     """Ordinary float32 arithmetic: the exact twin that other rules are compared with."""
 
-    #: Whether weights enter `sums` as they are; where not, `effective` says what enters.
     def effective(self, weights: np.ndarray) -> np.ndarray:
         """What stands for master `weights` (K, N) in sums and input gradients (quantised, say).
 

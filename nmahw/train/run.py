@@ -22,7 +22,7 @@ from .checkpoint import Checkpoint, EpochRecord, describe_method, method_of
 from .dataset import Dataset
 from .datasets import DATASETS, fingerprint
 from .methods import Method, Trainer
-from .settings import setting_text
+from .settings import portable, setting_text
 from .topology import Topology
 
 __all__ = ["Run", "checkpoint_path", "command_of", "record_path", "restored",
@@ -79,7 +79,7 @@ def command_of(method: Method, topology: Topology, dataset: str, epochs: int, se
     for item in fields(method):
         value = getattr(method, item.name)
         if value != item.default:
-            words += ["--set", f"{item.name}={setting_text(value)}"]
+            words += ["--set", f"{item.name}={setting_text(portable(value))}"]
     return shlex.join(words)
 
 
@@ -254,8 +254,9 @@ def _finish(method: Method, topology: Topology, dataset: Dataset, trainer: Train
             checkpoint: Checkpoint, out: Path, command: str, resumed: int) -> Run:
     test = accuracy(trainer, dataset.x_test, dataset.y_test)
     best = checkpoint.history[checkpoint.best_epoch - 1]
+    described = {name: portable(value) for name, value in describe_method(method).items()}
     record = {
-        "format": "nmahw-training", "command": command, "method": describe_method(method),
+        "format": "nmahw-training", "command": command, "method": described,
         "multiplications": method.multiplications, "topology": topology.text,
         "data": {"name": dataset.name, "sha256": fingerprint(dataset),
                  "train": len(dataset.x_train), "validation": len(dataset.x_validation),
@@ -267,9 +268,10 @@ def _finish(method: Method, topology: Topology, dataset: Dataset, trainer: Train
                      "python": platform.python_version()} | _versions(method),
         "history": [asdict(entry) for entry in checkpoint.history]}
     paths = {"checkpoint": checkpoint_path(out)}
-    metadata = {"method": method.name, "settings": json.dumps(describe_method(method)),
+    metadata = {"method": method.name, "settings": json.dumps(described),
                 "architecture": topology.text, "seed": str(checkpoint.identity["seed"]),
                 "command": command, "test_images": str(len(dataset.x_test)),
+                "data_sha256": record["data"]["sha256"],
                 "validation_accuracy": f"{best.validation_accuracy:.4f}"}
     if dataset.name in DATASETS and DATASETS.get(dataset.name).sample:
         metadata["sample"] = DATASETS.get(dataset.name).sample

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import Field, fields, replace
+from pathlib import Path
 
 from ..errors import UsageError
 from .methods import Method
 
-__all__ = ["setting_text", "settings_table", "with_settings"]
+__all__ = ["portable", "setting_text", "settings_table", "with_settings"]
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -20,6 +21,12 @@ def setting_text(value: object) -> str:
     if isinstance(value, (tuple, list)):
         return ",".join(map(setting_text, value))
     return str(value)
+
+
+def portable(value: object) -> object:
+    """A field's value without folders of this machine, for records: of an absolute path its name.
+    """
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def settings_table(method: type[Method]) -> list[tuple[str, str, str]]:

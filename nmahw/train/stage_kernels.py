@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 __all__ = ["affine_relu_pool", "channel_moments", "input_gradient", "scatter",
-           "scatter_normalised", "shift_images", "weight_gradient", "window_sums"]
+           "scatter_normalised", "weight_gradient", "window_sums"]
 
 _jit = numba.njit(cache=True, nogil=True)
 
@@ -280,17 +280,3 @@ def scatter_normalised(gradient: np.ndarray, place: np.ndarray, sums: np.ndarray
                     for b in range(batch):
                         target[b] += line[b] * factor if where[b] == at else zero
     return scale_total, offset_total
-
-
-@_jit
-def shift_images(images: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Images (batch, channels, height, width), each moved by so many rows and columns."""
-    batch, channels, height, width = images.shape
-    result = np.zeros_like(images)
-    for b in range(batch):
-        dy, dx = down[b], right[b]
-        for channel in range(channels):
-            for y in range(max(dy, 0), min(height + dy, height)):
-                for x in range(max(dx, 0), min(width + dx, width)):
-                    result[b, channel, y, x] = images[b, channel, y - dy, x - dx]
-    return result

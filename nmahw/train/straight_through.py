@@ -21,13 +21,13 @@ from ..errors import ModelError, TrainingError, UsageError
 from ..files import check_writable
 from ..layers.requantise import Requantise
 from ..network import Network
+from .augment import shift_images
 from .dataset import Dataset
 from .fixed_point import FixedStage, StepChooser, fix_stages, input_shift
 from .float_files import read_stages, save_stages
 from .losses import softmax_cross_entropy
 from .methods import EpochResult, Method, Progress, Trainer
 from .optimisers import Adam, cosine
-from .stage_kernels import shift_images
 from .stages import FloatStage, Stage, geometries
 from .topology import Topology
 from .weight_sets import WeightSet
@@ -184,11 +184,12 @@ class StraightThroughTrainer(Trainer):
         batch, total, right = self.method.batch, 0.0, 0
         for done, at in enumerate(range(0, len(x), batch)):
             chosen = order[at:at + batch]
-            loss, hits = self._step(self._moved(x[chosen], rng), y[chosen],
+            loss, hits = self._step(shift_images(x[chosen], self.method.shift, rng), y[chosen],
                                     self._rate(index, at / len(x)), warming)
             total, right = total + loss, right + hits
             if done % _REPORT_EVERY == 0:
                 progress(at + len(chosen), total / (at + len(chosen)))
+        self.optimiser.require_finite()
         if warming:
             self._fix(x)
             if index + 1 == self.warm_up and self.method.keep_float:
@@ -201,13 +202,6 @@ class StraightThroughTrainer(Trainer):
         if index < self.warm_up:
             return cosine(index + within, self.warm_up, self.method.float_rate)
         return cosine(index - self.warm_up + within, self.epochs - self.warm_up, self.method.rate)
-
-    def _moved(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        reach = self.method.shift
-        if not reach or images.ndim != 4:
-            return images
-        down, right = rng.integers(-reach, reach + 1, (2, len(images)))
-        return shift_images(np.ascontiguousarray(images), down, right)
 
     def _step(self, images: np.ndarray, y: np.ndarray, rate: float, warming: bool
               ) -> tuple[float, int]:
