@@ -81,6 +81,8 @@ def load_images(path: str | os.PathLike, split: str = "test") -> Images:
         raise UsageError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
     path = Path(path)
     try:
+        if path.exists() and not zipfile.is_zipfile(path):
+            raise ModelError(f"{path} is damaged or not an .npz archive of images")
         # Opened here, because np.load leaves a damaged file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             keys = archive.files
@@ -90,6 +92,9 @@ def load_images(path: str | os.PathLike, split: str = "test") -> Images:
                 raise ModelError(f"{path} must hold images as 'x_{split}' or 'x', but holds "
                                  f"{', '.join(keys) or 'nothing'}")
             x, y = archive[x_key], archive[y_key] if y_key in keys else None
+            # What numpy gives for a member that is no array.
+            if any(isinstance(item, bytes) for item in (x, y)):
+                raise ModelError(f"{path}: '{x_key}' and '{y_key}' must be arrays")
     except FileNotFoundError:
         raise ModelError(f"image file {path} does not exist") from None
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, SyntaxError,

@@ -138,6 +138,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         # How typer ends for the same reason.
         return _pipe_broke() if isinstance(end.__context__, BrokenPipeError) else end.code
+    except MemoryError as error:
+        tell_error("there must be more memory for data, network or design of this size"
+                   + (f": {error}" if str(error) else ""))
+        return EnvironmentProblem.exit_code
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL:
             tell_error(f"there must be room for what is written: {error.strerror}")

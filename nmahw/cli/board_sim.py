@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..errors import EnvironmentProblem, UsageError
 from ._options import Arithmetic, Array, Model, read_array, read_choice
 from ._terminal import tell, tell_error, working
 
@@ -56,7 +56,10 @@ def command(
         tell(f"in another terminal: nmahw run --port {port} --model {model}")
         if address is not None and address[0] not in ("127.0.0.1", "::1", "localhost"):
             tell_error(f"anybody who can reach {address[0]} can use this board")
-        virtual.wait()
+        code = virtual.wait()
+    # The simulation has no end of its own.
+    raise EnvironmentProblem("the simulation must run until it is interrupted, but ended with "
+                             + (f"signal {-code}" if code < 0 else f"exit code {code}"))
 
 
 def _address(text: str) -> tuple[str, int]:

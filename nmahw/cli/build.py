@@ -41,12 +41,14 @@ def command(
     from ..boards import BOARDS
     from ..build import build, build_largest
     from ..bundled import load_model
+    from ..files import check_writable
     from ..workbench import Workbench
     chosen = BOARDS.get(board)
     network = load_model(model)
     shape = None if array.strip().lower() == AUTO else read_array(array)
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out must be a folder, but {out} is a file")
+    check_writable(out / "report")
     arith = read_choice(network, arith, *(shape or (4, 4)), chosen.device)
     with working(f"building for {chosen.title}") as work:
         bench = Workbench(jobs=jobs, say=work.say)

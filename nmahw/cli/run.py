@@ -102,7 +102,8 @@ def _load(names: list[str], board: "Description", network: "Network | None", inv
         (board.inputs,), 0, (1 << 8 * board.input_bytes) - 1)
     if not names:
         if network is None:
-            raise UsageError("images must be given: the board's network is no bundled one")
+            raise UsageError("images must be given, or --model: the board's network is no "
+                             "bundled one")
         sample = sample_for(network)
         return network.check_input(sample.x), sample.y
     parts, labels = [], []

@@ -239,5 +239,5 @@ class Host:
                 if frame.sequence == sequence and frame.kind == Request.ERROR | REPLY:
                     self._judge(frame.payload)
         raise EnvironmentProblem(f"no board answers: {kind.name} was sent {_TRIES} times, "
-                                 f"{self._timeout_s:g} s apart; check port, baud rate and that the "
-                                 f"board is configured")
+                                 f"{self._timeout_s:g} s apart; check port, baud rate, that the "
+                                 f"board is configured and that no other host is using it")

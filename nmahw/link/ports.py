@@ -45,6 +45,9 @@ class SerialLine:
                                      "pip install 'nmahw[board]'") from None
         self._failure = (serial.SerialException, OSError)
         is_socket = port.startswith(_SOCKET)
+        if not port or (is_socket and not _is_address(port.removeprefix(_SOCKET))):
+            raise UsageError(f"port must be a device such as /dev/ttyUSB0 or tcp://HOST:PORT, not "
+                             f"{port!r}")
         self.seconds_per_byte = 0.0 if is_socket else 10 / baud
         self._port = port
         try:
@@ -94,6 +97,12 @@ class SerialLine:
         self.close()
 
 
+def _is_address(text: str) -> bool:
+    host, _, number = text.rpartition(":")
+    return bool(host) and re.fullmatch("[0-9]{1,5}", number) is not None \
+        and 1 <= int(number) <= 65535
+
+
 def _advice(port: str, error: Exception) -> str:
     """What to do about a port that does not open."""
     number = getattr(error, "errno", None)
@@ -106,6 +115,9 @@ def _advice(port: str, error: Exception) -> str:
         return f"port {port} must be there, but is not: is the board plugged in? ({_ports()})"
     if number in (errno.EAGAIN, errno.EBUSY):
         return f"port {port} must be free, but another program uses it"
+    if number in (errno.ENOTTY, errno.EISDIR, errno.EINVAL) \
+            or "Inappropriate ioctl" in str(error):
+        return f"port {port} must be a serial port, but is not ({_ports()})"
     if number == errno.ECONNREFUSED:
         return f"{port} must be listening, but nothing does: start 'nmahw board-sim' first"
     return f"port {port} must be usable, but: {error}"

@@ -123,6 +123,7 @@ class Checkpoint:
             if header.pop("sha256", None) != _digest(header, arrays):
                 raise ModelError(f"{path} is damaged: its content does not have the SHA-256 it "
                                  f"names; --restart begins anew")
+            _check_header(header)
             parts = {part: {name.removeprefix(f"{part}."): array for name, array in arrays.items()
                             if name.startswith(f"{part}.")} for part in ("last", "best")}
             return cls(header["identity"], [EpochRecord(**record) for record in header["history"]],
@@ -146,9 +147,9 @@ class Checkpoint:
         wanted, found = json.loads(json.dumps(dict(identity))), dict(self.identity)
         for key in sorted(wanted | found):
             if wanted.get(key) != found.get(key):
-                raise UsageError(f"checkpoint {path} must be of {key} {_short(wanted.get(key))}, "
-                                 f"but is of {_short(found.get(key))}: give the same, or --restart "
-                                 f"to begin anew")
+                raise UsageError(f"checkpoint {path} must be of "
+                                 f"{_difference(key, wanted.get(key), found.get(key))}: give the "
+                                 f"same, or --restart to begin anew")
 
 
 def is_checkpoint(path: str | os.PathLike) -> bool:
@@ -190,6 +191,33 @@ def _digest(header: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> s
         digest.update(f" {name} {array.dtype.str} {array.shape} ".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _check_header(header: Mapping[str, object]) -> None:
+    """Make sure that a header's parts are of their kinds; ValueError otherwise."""
+    identity, epochs = header["identity"], len(header["history"])
+    kinds = {"method": dict, "topology": str, "epochs": int, "seed": int, "data": str,
+             "version": int}
+    if not isinstance(identity, dict) or not all(
+            isinstance(identity.get(name), kind) for name, kind in kinds.items()):
+        raise ValueError("identity")
+    if not isinstance(header["best_epoch"], int) or not 0 <= header["best_epoch"] <= epochs:
+        raise ValueError("best_epoch")
+
+
+def _difference(key: str, wanted: object, found: object) -> str:
+    """What a checkpoint must be of, and what it is of instead."""
+    if key == "data":
+        return "data with these images and parts, but is of other images, --split or --validation"
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping) \
+            and wanted.get("name") == found.get("name"):
+        # Only the fields that differ: all of them are too many to find one.
+        name = next(name for name in sorted(wanted | found) if wanted.get(name) != found.get(name))
+        key, wanted, found = f"{key} {wanted.get('name')} with {name}", wanted.get(name), \
+            found.get(name)
+    elif isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        wanted, found = wanted.get("name"), found.get("name")
+    return f"{key} {_short(wanted)}, but is of {_short(found)}"
 
 
 def _short(value: object) -> str:

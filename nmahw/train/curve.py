@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import EnvironmentProblem, UsageError
-from ..files import write_atomically
+from ..files import check_writable, write_atomically
 from .checkpoint import EpochRecord
 
 __all__ = ["check_curve", "draw_curve"]
@@ -25,7 +25,7 @@ def check_curve(path: str | os.PathLike) -> Path:
     UsageError
         Neither PNG nor SVG.
     EnvironmentProblem
-        Matplotlib is missing.
+        Matplotlib is missing, or `path` cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -33,7 +33,7 @@ def check_curve(path: str | os.PathLike) -> Path:
     if importlib.util.find_spec("matplotlib") is None:
         raise EnvironmentProblem("matplotlib must be installed for the learning curve: "
                                  "pip install 'nmahw[plot]'")
-    return path
+    return check_writable(path)
 
 
 def draw_curve(history: Sequence[EpochRecord], best_epoch: int, title: str,

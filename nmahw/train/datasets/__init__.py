@@ -28,6 +28,8 @@ __all__ = ["DATASETS", "Parts", "Source", "fingerprint", "load_dataset", "read_p
 VALIDATION_ONE_OF = 12
 #: Part of the images that tests, where none are set apart: one of so many.
 TEST_ONE_OF = 4
+#: Largest code that images may have: 16 bits. Trainers keep a table with an entry for every code.
+MOST_HIGH = 65535
 # More are numbers, not classes.
 _MOST_CLASSES = 1000
 
@@ -88,7 +90,7 @@ def read_parts(path: str | os.PathLike) -> Parts:
     Raises
     ------
     ModelError
-        The file is missing or damaged, or has no labels.
+        The file is missing or damaged, has no labels, or codes that cannot be trained on.
     """
     path = Path(path)
     train = load_images(path, "train")
@@ -97,8 +99,12 @@ def read_parts(path: str | os.PathLike) -> Parts:
         if images is not None and images.y is None:
             raise ModelError(f"{path} must hold labels of the {what} images, as 'y_train' and "
                              f"'y_test' or 'y', but does not")
-    high = max(int(images.x.max()) for images in (train, test) if images is not None)
-    return Parts(train, test, max(high, 1))
+    found = [images.x for images in (train, test) if images is not None]
+    high = max(int(x.max()) for x in found)
+    if not 1 <= high <= MOST_HIGH:
+        raise ModelError(f"{path}: the largest code of the images must lie in 1..{MOST_HIGH}, not "
+                         f"be {high}")
+    return Parts(train, test, high)
 
 
 def _test_images(path: Path, train: Images) -> Images | None:
@@ -159,7 +165,7 @@ def load_dataset(name_or_path: str | os.PathLike, data: str | os.PathLike | None
                          f"{labels.min()}..{labels.max()}")
     classes = int(labels.max()) + 1
     if classes < 2:
-        raise ModelError(f"{name}: labels must name at least two classes, not only {classes - 1}")
+        raise ModelError(f"{name}: labels must name at least two classes, but all are 0")
     if test is None:
         train, test = _cut(train, max(len(train) // TEST_ONE_OF, 1), rng, f"{name}: test")
     count = max(len(train) // VALIDATION_ONE_OF, 1) if validation is None else validation
@@ -189,6 +195,8 @@ def _planar(name: str, x: np.ndarray) -> np.ndarray:
 def _cut(images: Images, count: int, rng: np.random.Generator, what: str) -> tuple[Images, Images]:
     """The rest, and `count` images in the classes' proportions; both in their stored order."""
     total = len(images)
+    if total < 2:
+        raise ModelError(f"{what} images must be set aside, but there is only {total} image")
     if not 1 <= count < total:
         raise UsageError(f"{what} images must be 1..{total - 1} of the {total} there are, not "
                          f"{count}")
