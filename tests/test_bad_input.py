@@ -12,6 +12,7 @@ from nmahw.errors import EnvironmentProblem, ModelError, UsageError
 from nmahw.link.ports import SerialLine
 from nmahw.train.checkpoint import Checkpoint
 from nmahw.train.datasets import MOST_HIGH, load_dataset
+from nmahw.train.methods import METHODS
 
 IMAGES = np.arange(100 * 16).reshape(100, 4, 4) % 17
 LABELS = np.arange(100) % 4
@@ -122,3 +123,23 @@ def test_a_simulated_board_that_ends_by_itself_is_told(monkeypatch, capsys):
     code = run_cli(["board-sim", "digits-w4a4", "--array", "2x2", "--tcp", "127.0.0.1:0"])
     assert code == EnvironmentProblem.exit_code
     assert "ended with exit code 1" in capsys.readouterr().err
+
+
+def test_a_convolution_at_the_end_is_refused_by_integers(tmp_path, capsys):
+    for method in ("exact_integers", "nma"):
+        assert run_cli(["train", "digits-images", "--method", method, "--topology",
+                        "conv 10 8, flatten", "-o", str(tmp_path / "n.npz")]) == 2
+        assert "dense layer at the end" in capsys.readouterr().err
+
+
+def test_a_method_with_a_warm_up_needs_no_number_of_epochs():
+    assert METHODS.get("ternary")(warm_up=3).default_epochs == 13
+    assert METHODS.get("ternary")(warm_up=3, start="model.npz").default_epochs == 10
+    assert METHODS.get("exact_integers")().default_epochs == 10
+
+
+def test_going_on_is_told(tmp_path, capsys):
+    np.savez(tmp_path / "d.npz", x=IMAGES, y=LABELS)
+    command = ["train", str(tmp_path / "d.npz"), "--epochs", "1", "-o", str(tmp_path / "n.npz")]
+    assert run_cli(command) == 0 and "going on" not in capsys.readouterr().err
+    assert run_cli(command) == 0 and "with 1 of 1 epochs done" in capsys.readouterr().err

@@ -56,8 +56,10 @@ def command(
         bits: Annotated[str | None, typer.Option(
             "--bits", metavar="BITS", show_default=False,
             help="Widths, in the form that the method takes (--list tells).")] = None,
-        epochs: Annotated[int, typer.Option(
-            "--epochs", metavar="N", help="Times that every image is trained on.")] = 10,
+        epochs: Annotated[int | None, typer.Option(
+            "--epochs", metavar="N", show_default=False,
+            help="Times that every image is trained on; by default 10, and those of the method's "
+                 "warm-up.")] = None,
         seed: Annotated[int, typer.Option(
             "--seed", metavar="N", help="Everything random follows from it.")] = 0,
         settings: Annotated[list[str] | None, typer.Option(
@@ -98,6 +100,7 @@ def command(
     from ..train.topology import Topology
     kind = METHODS.get(method)
     chosen = with_settings(kind() if bits is None else kind.with_bits(bits), settings or [])
+    epochs = chosen.default_epochs if epochs is None else epochs
     plan = None if topology is None else Topology.of(topology)
     if plot is not None:
         check_curve(plot)
@@ -113,7 +116,8 @@ def command(
             run = train(chosen, plan, found, epochs, seed, out, resume=resume,
                         command=_words(dataset, method, plan.text, bits, epochs, seed, settings,
                                        validation, split),
-                        on_progress=shown.progress, on_epoch=shown.epoch)
+                        on_progress=shown.progress, on_epoch=shown.epoch,
+                        on_resume=shown.resume)
         except KeyboardInterrupt:
             work.say("the same command goes on after the last finished epoch")
             raise
@@ -150,6 +154,11 @@ def _words(dataset: str, method: str, topology: str, bits: str | None, epochs: i
     return shlex.join(words)
 
 
+def _loss(loss: float) -> str:
+    """Four places; a loss that went astray has no room for all its digits."""
+    return f"{loss:.4f}" if loss < 1e6 else f"{loss:.3e}"
+
+
 class _Shown:
     """Progress of a training on the screen."""
 
@@ -165,13 +174,16 @@ class _Shown:
             self._begun, self._first = now, done
         rate = (done - self._first) / max(now - self._begun, 1e-9)
         total = self._epochs * self._images
-        text = f"images, epoch {epoch} of {self._epochs}, loss {loss:.4f}"
+        text = f"images, epoch {epoch} of {self._epochs}, loss {_loss(loss)}"
         if rate:
             left = int((total - done) / rate)
             text += f", {rate:,.0f} images/s, {left // 60}:{left % 60:02} left"
         self._work.count(done, total, text)
 
+    def resume(self, epochs: int) -> None:
+        self._work.say(f"going on from the checkpoint, with {epochs} of {self._epochs} epochs done")
+
     def epoch(self, record: "EpochRecord") -> None:
-        self._work.say(f"epoch {record.epoch}: loss {record.loss:.4f}, training "
+        self._work.say(f"epoch {record.epoch}: loss {_loss(record.loss)}, training "
                        f"{100 * record.train_accuracy:.2f} %, validation "
                        f"{100 * record.validation_accuracy:.2f} %, {record.seconds:.1f} s")

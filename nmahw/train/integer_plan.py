@@ -136,6 +136,9 @@ class IntegerPlan:
             taps = channels * size**2
             own_range = round(math.log2(math.sqrt(6 / taps))) + weight_range
             is_last = following is None
+            if is_last and not dense:
+                raise UsageError(f"layer {index} (Conv): exact_integers must have a dense layer "
+                                 f"at the end")
             gradient = gradient_range if is_last else hidden_gradient_range
             layers.append(IntegerLayer(
                 dense, channels, height + 2 * padding, width + 2 * padding, outputs, size, padding,

@@ -86,7 +86,8 @@ def command_of(method: Method, topology: Topology, dataset: str, epochs: int, se
 def train(method: Method, topology: Topology, dataset: Dataset, epochs: int, seed: int,
           out: str | os.PathLike, *, resume: bool = True, command: str | None = None,
           on_progress: Callable[[int, int, float], None] = lambda epoch, images, loss: None,
-          on_epoch: Callable[[EpochRecord], None] = lambda record: None) -> Run:
+          on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+          on_resume: Callable[[int], None] = lambda epochs: None) -> Run:
     """Train, and write the network, the record of the run and checkpoints.
 
     After each epoch the validation images decide whether it is the best so far, and a checkpoint
@@ -110,6 +111,8 @@ def train(method: Method, topology: Topology, dataset: Dataset, epochs: int, see
         Called now and then; `epoch` is 1 in the first.
     on_epoch : function (EpochRecord)
         Called after each epoch's checkpoint was written; first for epochs of the checkpoint.
+    on_resume : function (epochs)
+        Called before all others when a checkpoint is there, with the epochs that it holds.
 
     Returns
     -------
@@ -149,6 +152,7 @@ def train(method: Method, topology: Topology, dataset: Dataset, epochs: int, see
         checkpoint = Checkpoint.load(path)
         checkpoint.require(identity, path)
         trainer.restore(checkpoint.last)
+        on_resume(checkpoint.epochs_done)
     resumed = checkpoint.epochs_done if checkpoint.epochs_done < epochs else _resumed_before(out)
     for record in checkpoint.history:
         on_epoch(record)

@@ -95,6 +95,10 @@ class StraightThrough(Method):
     def choose_steps(self) -> StepChooser:
         """How the real value of a weight's integer is chosen."""
 
+    @property
+    def default_epochs(self) -> int:
+        return super().default_epochs + (0 if self.start else self.warm_up)
+
     @classmethod
     def with_bits(cls, text: str, **options: object) -> Self:
         match = re.fullmatch(r"(\d{1,2})x(\d{1,2})", text)

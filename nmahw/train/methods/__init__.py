@@ -135,6 +135,11 @@ class Method(ABC):
         """
         raise UsageError(f"method {cls.name} takes no --bits, not {text!r}")
 
+    @property
+    def default_epochs(self) -> int:
+        """Epochs of a training that was not told how many."""
+        return 10
+
     @abstractmethod
     def trainer(self, topology: Topology, dataset: Dataset, epochs: int, seed: int) -> Trainer:
         """A training that has not begun.
