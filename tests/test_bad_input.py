@@ -143,3 +143,10 @@ def test_going_on_is_told(tmp_path, capsys):
     command = ["train", str(tmp_path / "d.npz"), "--epochs", "1", "-o", str(tmp_path / "n.npz")]
     assert run_cli(command) == 0 and "going on" not in capsys.readouterr().err
     assert run_cli(command) == 0 and "with 1 of 1 epochs done" in capsys.readouterr().err
+
+
+def test_an_absurd_rate_is_told_without_numpys_warnings(tmp_path, capsys):
+    # Warnings are errors here: one would end the training otherwise.
+    assert run_cli(["train", "digits", "--method", "ternary", "--set", "warm_up=1", "--set",
+                    "float_rate=1e30", "--epochs", "2", "-o", str(tmp_path / "n.npz")]) == 7
+    assert "loss must be finite" in capsys.readouterr().err

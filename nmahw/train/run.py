@@ -233,8 +233,10 @@ def _epoch(trainer: Trainer, dataset: Dataset, index: int, before: Checkpoint, p
     """The checkpoint after epoch `index`, written to `path`."""
     begun = time.perf_counter()
     try:
-        result = trainer.epoch(index, dataset.x_train, dataset.y_train,
-                               lambda images, loss: on_progress(index + 1, images, loss))
+        # What overflows shows in the loss, which is checked: numpy need not warn as well.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            result = trainer.epoch(index, dataset.x_train, dataset.y_train,
+                                   lambda images, loss: on_progress(index + 1, images, loss))
         if not math.isfinite(result.loss):
             raise TrainingError(f"loss must be finite, not {result.loss}")
     except TrainingError as error:
