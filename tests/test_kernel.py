@@ -116,6 +116,15 @@ def test_sums(name, shape):
                 for column in w.T]
 
 
+def test_short_blocks_do_not_overtake_their_sums():
+    # One row, one round: a block ends with the position that the next one begins with.
+    kernel = small("float_multiply_e4m3", 1, 1, (Operand(4, True), Operand(4, True)))
+    blocks = some_blocks(kernel, [kernel.lanes] * 3)
+    results, _ = run_kernel(kernel, blocks)
+    for result, (x, w) in zip(results, blocks, strict=True):
+        assert result.tolist() == kernel.predict(x, w).tolist()
+
+
 def test_cycles_are_those_of_the_closed_form():
     kernel = small("bit_serial", 3, 2, (Operand(4, False), Operand(4, True)))
     cycles = []

@@ -160,8 +160,10 @@ class KernelControl(wiring.Component):
                 m.d.sync += row.eq(row << 1)
         with m.If(self.slot_strobe & flushing & place_last):
             m.d.sync += [flushing.eq(0), pending.eq(0)]
-        # Between slots: the next block, or the sums of the last one on their own.
-        with m.If(~running & ~flushing & (self.start | pending)):
+        # Between slots: the next block, or the sums of the last one on their own. Their first
+        # position may be the last one's last, whose sum takes four cycles to be written back.
+        rested = delayed(m, ~running, 4, "rested") if kernel.phases < 4 else 1
+        with m.If(~running & ~flushing & rested & (self.start | pending)):
             m.d.sync += [self.position.eq(0), place_last.eq(0), *period.restart(),
                          *stagger.restart(), visit.eq(1), row.eq(1), returning.eq(0)]
             with m.If(self.start):
