@@ -112,8 +112,8 @@ class Engine:
             if cluster is None:
                 self._local = LocalCluster(
                     n_workers=workers, threads_per_worker=1, processes=True,
-                    dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL,
-                    host="127.0.0.1")
+                    dashboard_address="127.0.0.1:0", memory_limit=0,
+                    silence_logs=logging.CRITICAL, host="127.0.0.1")
             self._client = Client(self._local or cluster, timeout=_CONNECT_S,
                                   set_as_default=False)
         except (OSError, ValueError) as error:
