@@ -1,0 +1,92 @@
+"""Sweeps on a scheduler that runs already, and one that goes away."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nmahw.sweep.store import Store
+
+pytest.importorskip("distributed")
+HERE = Path(__file__).parent
+SPEC = """
+[grid]
+model = ["digits-w4a4"]
+arithmetic = ["quarter_square"]
+array = ["2x2", "2x4"]
+device = ["ice40-hx8k"]
+seed = [1, 2, 3]
+"""
+SCHEDULER = """
+import asyncio
+from distributed import Scheduler
+async def main():
+    async with Scheduler(host="127.0.0.1", port=0, dashboard=False,
+                         dashboard_address="127.0.0.1:0") as scheduler:
+        print(scheduler.address, flush=True)
+        await scheduler.finished()
+asyncio.run(main())
+"""
+WORKER = """
+import asyncio, sys
+from distributed import Worker
+async def main():
+    async with Worker(sys.argv[1], nthreads=1, memory_limit=0,
+                      dashboard_address="127.0.0.1:0") as worker:
+        await worker.finished()
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and a worker, as processes of their own."""
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "NMAHW_CACHE": str(tmp_path / "cache"),
+                   "NMAHW_TEST_LOG": str(tmp_path / "log"), "NMAHW_TEST_SLEEP": "0.2"}
+    scheduler = subprocess.Popen([sys.executable, "-c", SCHEDULER], env=environment, text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    address = scheduler.stdout.readline().strip()
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, address], env=environment,
+                              cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield address, scheduler, worker
+    for process in (worker, scheduler):
+        process.kill()
+        process.wait()
+    scheduler.stdout.close()
+
+
+def sweep(tmp_path, address, task="place"):
+    (tmp_path / "s.toml").write_text(SPEC)
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "sweep_stubs.py"), str(tmp_path / "s.toml"),
+         str(tmp_path / "r.sqlite"), task, address], stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": str(HERE)})
+
+
+def lines(path):
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_running_scheduler_is_used_and_its_end_is_told(tmp_path, cluster):
+    address, scheduler, _ = cluster
+    client = sweep(tmp_path, address)
+    told, _ = client.communicate(timeout=200)
+    assert client.returncode == 0 and "done=6" in told, told
+    with Store(tmp_path / "r.sqlite") as store:
+        assert [row["status"] for row in store.attempts()] == ["done"] * 6
+    before = len(lines(tmp_path / "log"))
+    (tmp_path / "r.sqlite").unlink()
+    client = sweep(tmp_path, address, "tool")
+    end = time.monotonic() + 200
+    while len(lines(tmp_path / "log")) == before and time.monotonic() < end:
+        time.sleep(0.05)
+    scheduler.send_signal(signal.SIGKILL)
+    told, _ = client.communicate(timeout=200)
+    assert client.returncode != 0 and "must go on running, but is gone" in told, told
+    with Store(tmp_path / "r.sqlite") as store:
+        assert not [row for row in store.attempts() if row["status"] == "done"]
