@@ -332,17 +332,6 @@ def test_sums_beyond_float32_are_scored_by_the_network():
     assert np.array_equal(trainer.scores(data.x_test), network.predict(data.x_test))
 
 
-def test_images_move():
-    method = METHODS.get("ternary")(shift=2)
-    trainer = method.trainer(Topology.of(TINY), spots(), 20, 0)
-    images = spots().x_train[:50]
-    moved = trainer._moved(images, np.random.default_rng(0))
-    down, right = np.random.default_rng(0).integers(-2, 3, (2, 50))
-    for image, result, dy, dx in zip(images, moved, down, right, strict=True):
-        padded = np.pad(image[0], 2)
-        assert np.array_equal(result[0], padded[2 - dy:10 - dy, 2 - dx:10 - dx])
-
-
 @pytest.mark.parametrize("name, bits, message", [
     ("ternary", "3x4", "weights of method ternary have 2 bits, so --bits must be 2xA"),
     ("binary", "2x4", "have 1 bits"), ("shift", "6x4", "weight_bits must be an integer of 2..5"),

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...errors import ModelError, UsageError
 from ...network import Network
+from .. import topology as plan
 from ..adder import AdderMatrix, AdderRule, adaptive_rates, draw_filters
 from ..adder_export import (
     check_chain,
@@ -113,6 +114,8 @@ class AdderNet(Method):
         if self.bits and not self.start and self.fine_tune >= epochs:
             raise UsageError(f"epochs must be more than the {self.fine_tune} of fine_tune, not "
                              f"{epochs}")
+        if any(isinstance(layer, plan.Residual) for layer in topology.layers):
+            raise UsageError("method addernet trains chains of layers, not residual ones")
         rng = np.random.default_rng(seed)
         count = sum(isinstance(part, Matrix) for part in build(
             topology, dataset.input_format.shape, Rule(), np.random.default_rng(0)).parts())
