@@ -13,6 +13,7 @@ import sweep_stubs
 from nmahw.cli import run as command_line
 from nmahw.errors import EnvironmentProblem, UsageError
 from nmahw.sweep import job
+from nmahw.sweep.engine import SchedulerLost
 from nmahw.sweep.networks import Networks
 from nmahw.sweep.pareto import front, hypervolume, oriented
 from nmahw.sweep.plan import SweepPlan
@@ -375,6 +376,21 @@ def test_an_unreachable_scheduler_is_told_in_time(tmp_path, spec, capsys, monkey
         engine.Engine(cluster="nonsense://x")
     with pytest.raises(UsageError, match="workers must be a positive integer"):
         engine.Engine(0)
+
+
+@pytest.mark.parametrize("end, code", [
+    (KeyboardInterrupt(), 130), (SchedulerLost("the scheduler is gone"), 6)])
+def test_what_stops_a_sweep_tells_how_to_go_on(tmp_path, spec, capsys, monkeypatch, end, code):
+    spec()
+
+    def stop(*arguments, **options):
+        raise end
+    monkeypatch.setattr("nmahw.sweep.run.sweep", stop)
+    arguments = ["sweep", str(tmp_path / "s.toml"), "-o", str(tmp_path / "o p.sqlite")]
+    monkeypatch.setattr(sys, "argv", ["nmahw", *arguments])
+    assert command_line(arguments) == code
+    told = capsys.readouterr().err
+    assert f"nmahw sweep {tmp_path / 's.toml'} -o '{tmp_path / 'o p.sqlite'}'" in told
 
 
 @pytest.mark.parametrize("arguments, code, said", [

@@ -50,6 +50,7 @@ def command(
     One row an attempt, failed ones with their reason. Ctrl-C ends it within seconds; the same
     command goes on.
     """
+    from ..sweep.engine import SchedulerLost
     from ..sweep.run import dry_run as forecast_of
     from ..sweep.run import load, sweep
     if export is not None and export.suffix not in _EXPORTS:
@@ -64,11 +65,9 @@ def command(
             outcome = sweep(spec, output, workers=workers, cluster=cluster, limit_s=limit_s,
                             retry=retry, say=work.say, show=show)
             show.last()
-    except (KeyboardInterrupt, typer.Abort):
-        _tell_resume()
-        raise
-    except Exception:
-        if output.is_file():
+    except BaseException as end:
+        # Interrupts and signals are no plain exceptions.
+        if isinstance(end, (SchedulerLost, typer.Abort)) or not isinstance(end, Exception):
             _tell_resume()
         raise
     show_table("Attempts", ("status", "attempts"), sorted(outcome.statuses.items()))

@@ -18,7 +18,7 @@ from typing import Protocol
 from ..errors import EnvironmentProblem, UsageError
 from .job import MISSING, guarded, identity, stop_jobs
 
-__all__ = ["Engine", "Plan", "Task"]
+__all__ = ["Engine", "Plan", "SchedulerLost", "Task"]
 
 #: Tasks with the workers, for each of them: one runs, one waits so that none is idle.
 TASKS_PER_WORKER = 2
@@ -27,6 +27,10 @@ _CONNECT_S = 10
 # How long ending tasks of a cluster, and closing, may take.
 _STOP_S = 2
 _EXTRA = 'pip install "nmahw[cluster]"'
+
+
+class SchedulerLost(EnvironmentProblem):
+    """The scheduler went away while a sweep was running."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,7 @@ class Engine:
 
         Raises
         ------
-        EnvironmentProblem
+        SchedulerLost
             The scheduler is gone.
         """
         workers, asked = self.workers, time.monotonic()
@@ -238,7 +242,7 @@ class Engine:
 
     def _check_scheduler(self) -> None:
         if self._client.status != "running":
-            raise EnvironmentProblem(
+            raise SchedulerLost(
                 f"the scheduler {self._cluster or '(local)'} must go on running, but is gone")
 
     def close(self, hurry: bool = False) -> None:

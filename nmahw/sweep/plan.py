@@ -148,7 +148,8 @@ class SweepPlan:
             else:
                 groups.setdefault(point.device, []).append(point)
         for device, members in groups.items():
-            self._ready.append(self._run(members[0]))
+            # Before other designs, so that the first results come soon.
+            self._ready.appendleft(self._run(members[0]))
             if members[1:]:
                 self._waiting[design, device] = members[1:]
 
