@@ -215,6 +215,24 @@ def products() -> str:
                   "gain in additions"], rows)
 
 
+def beside_booth() -> str | None:
+    """Where the gain of shared multiples comes from, in every accelerator that has them."""
+    lines = []
+    for document in comparisons():
+        rows = {row["arithmetic"]: row for row in document["rows"] if row.get("resources")}
+        if {"shared_multiples", "booth"} <= set(rows):
+            shared, booth = rows["shared_multiples"], rows["booth"]
+            lut, blocks = (shared["resources"][name] / booth["resources"][name]
+                           for name in ("lut", "block_ram"))
+            gain = shared["macs_per_s_per_lut"] / booth["macs_per_s_per_lut"]
+            lines.append(f"{document['network']['title']} on {document['device']['name']}, beside "
+                         f"Booth multipliers in every element: {gain:.2f} times the MAC/s per LUT, "
+                         f"of which {_median_mhz(shared) / _median_mhz(booth):.2f} is clock; "
+                         f"{lut:.2f} times the LUT, harness included, {blocks:.2f} times the block "
+                         f"RAM, because a weight's code names its multiple.\n")
+    return "\n".join(lines) or None
+
+
 def sharing() -> str | None:
     """The measurement of shared multiples."""
     document = read("sharing.json")
@@ -287,8 +305,9 @@ def render(groups: Mapping[str, Sequence[Mapping]]) -> str:
     parts += ["## Fewer products\n", f"Means of {_IMAGES} images; *different products* by the "
               "paper's count, within a layer; *gain in additions* is the model of "
               "[theory.md](theory.md#what-sharing-can-save).\n", products(),
-              "**Sharing, measured.**\n", sharing(), "**Zero skipping.** A tap tile is left out if "
-              "all weights of its rows and columns are zero.\n", skipping(),
+              "**Sharing, measured.**\n", beside_booth(), sharing(),
+              "**Zero skipping.** A tap tile is left out if all weights of its rows and columns "
+              "are zero.\n", skipping(),
               "## Where it can be cashed in, and where not\n", where()]
     return "\n".join(part for part in parts if part)
 

@@ -63,16 +63,20 @@ def comparison(folder: Path, name: str, rows: dict[str, tuple[int, float, int]])
 
 def test_area_is_put_in_relation_to_the_baselines_of_the_same_table(claim, tmp_path):
     comparison(tmp_path, "net", {"booth": (2000, 4e5, 0), "dsp": (1000, 1e6, 8),
-                                 "shared": (1500, 8e5, 0), "huge": (0, 0, 0)})
+                                 "shared_multiples": (1500, 8e5, 0), "huge": (0, 0, 0)})
     (tmp_path / "list.json").write_text("[]")
     text = claim.area()
-    assert "| `shared` | 1,500 | 0 | 1 | 100 | 0.80 | 2.00 | 0.80 |" in text
+    assert "| `shared_multiples` | 1,500 | 0 | 1 | 100 | 0.80 | 2.00 | 0.80 |" in text
     assert "`huge`" not in text
-    assert "net on part, `shared`, 2.00 times Booth's, 0.80 of DSP blocks'" in claim._best_exact()
+    assert "2.00 times the MAC/s per LUT, of which 1.00 is clock; 0.75 times" in \
+        claim.beside_booth()
+    assert "part, `shared_multiples`, 2.00 times Booth's, 0.80 of DSP blocks'" \
+        in claim._best_exact()
 
 
 def test_what_has_no_file_is_left_out(claim):
-    assert claim.sharing() is None and claim._best_exact() is None and claim.area() == ""
+    assert claim.sharing() is None and claim.beside_booth() is None
+    assert claim._best_exact() is None and claim.area() == ""
     assert "slower" not in claim._verdict([], [])
 
 
