@@ -20,8 +20,9 @@ from .job import MISSING, guarded, identity, stop_jobs
 
 __all__ = ["Engine", "Plan", "SchedulerLost", "Task"]
 
-#: Tasks with the workers, for each of them: one runs, one waits so that none is idle.
-TASKS_PER_WORKER = 2
+#: Tasks with the scheduler for each worker: one runs, the others wait, so that none is idle and
+#: results come several at a time, for one transaction.
+TASKS_PER_WORKER = 4
 # How long a scheduler may take to answer.
 _CONNECT_S = 10
 # How long ending tasks of a cluster, and closing, may take.
