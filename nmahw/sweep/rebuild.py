@@ -71,7 +71,7 @@ def rebuild(results: str | Path, number: int, folder: str | Path, say=lambda tex
             raise MismatchError("seed {}: {}".format(row["seed"], ", ".join(
                 f"{name} must be {row[name]}, not {again[name]}" for name in differ)))
         written += _files(text, row, folder)
-    return written
+    return list(dict.fromkeys(written))
 
 
 def _files(text: str, row: dict, folder: Path) -> list[Path]:
