@@ -226,5 +226,5 @@ class Softmax(Layer):
         yield TensorFormat((5,), 0, 255), cls(3, 12, 6, "2")
         yield TensorFormat((3,), 0, 15), cls(9, 1, 12, "2")
         yield TensorFormat((1,), -2, 3), cls(1, 16, 12)
-        yield TensorFormat((40,), -(2**20), 2**20), cls(16, 10, 10)
+        yield TensorFormat((40,), -(2**14), 2**14), cls(10, 10, 10)
         yield TensorFormat((10,), -800, 700), cls.of_step(1 / 255, 8, 9)
