@@ -68,7 +68,8 @@ def layers(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     span = draw(st.sampled_from([1, 2, 4, 20, 10**6, 10**12]))
     low = draw(st.sampled_from([0, -span]))
-    weight_span = draw(st.sampled_from([1, 2, 8, 10**9]))
+    # Products stay below 2^63.
+    weight_span = draw(st.sampled_from([1, 2, 8, 10**6]))
     return (rng.integers(low, span + 1, (draw(st.integers(1, 3)), channels, height, width)),
             rng.integers(-weight_span, weight_span + 1, (out, channels, *kernel)),
             draw(st.integers(1, 3)), padding)
