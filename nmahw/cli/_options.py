@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ..datasets import Images
     from ..network import Network
 
-__all__ = ["Model", "Arithmetic", "Arithmetics", "Array", "Data", "DeviceName", "Jobs",
-           "load_data", "read_array", "read_arithmetics", "read_bits", "read_choice",
+__all__ = ["Model", "Arithmetic", "Arithmetics", "Array", "Baud", "Data", "DeviceName", "Jobs",
+           "Port", "load_data", "read_array", "read_arithmetics", "read_bits", "read_choice",
            "read_integers", "read_ratio", "read_shape"]
 
 #: Word that stands for everything there is, or for the bundled sample.
@@ -38,6 +38,11 @@ DeviceName = Annotated[str, typer.Option(
 Data = Annotated[str, typer.Option(
     "--data", metavar="FILE", help="Images: an .npz file with x_test and y_test (or x and y), or "
     "'sample' for the bundled sample that belongs to the network.")]
+Port = Annotated[str, typer.Option(
+    "--port", metavar="P", show_default=False,
+    help="Where the board is: /dev/ttyUSB0, what 'nmahw board-sim' says, or tcp://HOST:PORT.")]
+Baud = Annotated[int, typer.Option(
+    "--baud", metavar="N", min=300, help="Of a serial port.")]
 Jobs = Annotated[int, typer.Option(
     "--jobs", metavar="N", min=1, help="Programs that run at the same time.")]
 

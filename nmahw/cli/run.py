@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import MismatchError, UsageError
+from ._options import Baud, Port
 from ._terminal import show_table, tell, working
 
 if TYPE_CHECKING:
@@ -23,11 +24,7 @@ def command(
             metavar="[IMAGE]...", show_default=False,
             help="Pictures, or .npz files of images; by default the bundled sample that belongs to "
                  "the board's network.")] = None,
-        port: Annotated[str, typer.Option(
-            "--port", metavar="P", show_default=False,
-            help="Where the board is: /dev/ttyUSB0, what 'nmahw board-sim' says, or "
-                 "tcp://HOST:PORT.")] = ...,
-        baud: Annotated[int, typer.Option(metavar="N", min=300, help="Of a serial port.")] = 115200,
+        port: Port = ..., baud: Baud = 115200,
         model: Annotated[str | None, typer.Option(
             "--model", metavar="MODEL", show_default=False,
             help="What the board must run: answers are compared with its golden model. By default "

@@ -4,17 +4,14 @@ from typing import Annotated
 
 import typer
 
+from ._options import Baud, Port
 from ._terminal import tell, tell_error
 
 EXAMPLE = "nmahw serve --port /dev/ttyUSB0"
 
 
 def command(
-        port: Annotated[str, typer.Option(
-            "--port", metavar="P", show_default=False,
-            help="Where the board is: /dev/ttyUSB0, what 'nmahw board-sim' says, or "
-                 "tcp://HOST:PORT.")] = ...,
-        baud: Annotated[int, typer.Option(metavar="N", min=300, help="Of a serial port.")] = 115200,
+        port: Port, baud: Baud = 115200,
         model: Annotated[str | None, typer.Option(
             "--model", metavar="MODEL", show_default=False,
             help="What the board must run; by default the bundled network of the same hash.")
