@@ -319,12 +319,12 @@ def test_grids_of_weights():
 @pytest.mark.parametrize("field,value,message", [
     ("bits", 1, "bits must be 2..8, or 0 for float, not 1"),
     ("bits", 9, "bits must be 2..8, or 0 for float, not 9"),
-    ("first", "shift", "first must be adder or normal, not 'shift'"),
-    ("terms", 3, "terms must be 1 or 2, not 3"),
+    ("first", "shift", "first must be one of adder, normal, not 'shift'"),
+    ("terms", 3, "terms must be an integer of 1..2, not 3"),
     ("loss", "hinge", f"loss must be one of {', '.join(LOSSES)}, not 'hinge'"),
     ("rate", float("nan"), "rate must be a positive number, not nan"),
-    ("momentum", 1.0, "momentum must be at least 0 and less than 1, not 1.0"),
-    ("batch", 0, "batch must be at least 1, not 0")])
+    ("momentum", 1.0, "momentum must be a number from 0 to below 1, not 1.0"),
+    ("batch", 0, "batch must be an integer of 1..65536, not 0")])
 def test_settings_out_of_range(field, value, message):
     with pytest.raises(UsageError) as error:
         replace(AdderNet(), **{field: value})

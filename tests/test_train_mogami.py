@@ -15,7 +15,7 @@ from nmahw.train.methods.mogami import Mogami
 from nmahw.train.rule import Rule
 from nmahw.train.settings import with_settings
 from nmahw.train.topology import Topology
-from tests.rtl import run_accelerator
+from rtl import run_accelerator
 
 SMALL = "conv 4 3, batch_norm, relu, max_pool 2, flatten, dense 10"
 

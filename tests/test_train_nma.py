@@ -18,7 +18,7 @@ from nmahw.train.methods.nma import Nma
 from nmahw.train.rule import Rule
 from nmahw.train.settings import with_settings
 from nmahw.train.topology import Topology
-from tests.rtl import run_accelerator
+from rtl import run_accelerator
 
 SMALL = "conv 6 3, relu, max_pool 2, flatten, dense 10"
 TABLES = ("quarter_square", "rom_softplus", "rom_sigmoid")

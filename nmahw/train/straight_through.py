@@ -12,7 +12,7 @@ import math
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -25,6 +25,7 @@ from .augment import shift_images
 from .dataset import Dataset
 from .fixed_point import FixedStage, StepChooser, fix_stages, input_shift
 from .float_files import read_stages, save_stages
+from .hyperparameters import integer, number, text
 from .losses import softmax_cross_entropy
 from .methods import EpochResult, Method, Progress, Trainer
 from .optimisers import Adam, cosine
@@ -37,6 +38,8 @@ __all__ = ["StraightThrough", "StraightThroughTrainer"]
 #: Images that steps of activations are chosen on.
 _CALIBRATION = 2000
 _REPORT_EVERY = 20
+# A step of Adam is about its rate, here in units of the integer weights.
+_RATE_BELOW = 1e6
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,18 @@ class StraightThrough(Method):
         A field out of its range.
     """
 
-    activation_bits: int = field(default=4, metadata={
-        "help": "width of activations and of the input, 1..8"})
-    warm_up: int = field(default=10, metadata={
-        "help": "epochs of float training before the network is fixed; not if start is given"})
-    start: str = field(default="", metadata={
-        "help": "float model file to start from, e.g. one that keep_float wrote"})
-    keep_float: str = field(default="", metadata={
-        "help": "file that the float model is written to after the warm-up"})
-    batch: int = field(default=128, metadata={"help": "images a step, 1..4096"})
-    float_rate: float = field(default=0.002, metadata={
-        "help": "Adam's rate in the warm-up, falling to 0 by a cosine"})
-    rate: float = field(default=0.01, metadata={
-        "help": "Adam's rate behind it, in steps of the integer weights; falls likewise"})
-    shift: int = field(default=0, metadata={
-        "help": "augmentation: images move by up to so many pixels each way, 0..8"})
+    activation_bits: int = integer(4, 1, 8, "width of activations and of the input, 1..8")
+    warm_up: int = integer(10, 0, 100_000, "epochs of float training before the network is fixed; "
+                                           "not if start is given")
+    start: str = text("", "float model file to start from, e.g. one that keep_float wrote")
+    keep_float: str = text("", "file that the float model is written to after the warm-up")
+    batch: int = integer(128, 1, 4096, "images a step, 1..4096")
+    float_rate: float = number(0.002, "Adam's rate in the warm-up, falling to 0 by a cosine",
+                               positive=True)
+    rate: float = number(0.01, "Adam's rate behind it, in steps of the integer weights; falls "
+                               "likewise", positive=True, below=_RATE_BELOW)
+    shift: int = integer(0, 0, 8, "augmentation: images move by up to so many pixels each way, "
+                                  "0..8")
 
     #: Whether a width of weights is part of ``--bits``.
     fixed_weight_bits: ClassVar[int | None] = None
@@ -75,14 +75,7 @@ class StraightThrough(Method):
     needs: ClassVar[tuple[str, ...]] = ("numba",)
 
     def __post_init__(self):
-        for name, low, high in (("activation_bits", 1, 8), ("warm_up", 0, 100_000),
-                                ("batch", 1, 4096), ("shift", 0, 8)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"{name} must be an integer of {low}..{high}, not {value}")
-        for name in ("float_rate", "rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} must be a positive number, not {getattr(self, name)}")
+        super().__post_init__()
         _ = self.allowed, self.choose_steps
 
     @property

@@ -10,8 +10,6 @@ from functools import cached_property
 import numba
 import numpy as np
 
-from ..errors import UsageError
-
 __all__ = ["WeightSet", "one_term_steps", "power_of_two_steps", "step_chooser", "two_term_steps"]
 
 #: Steps with two terms: these times a power of two, over 8. All are one or two signed powers of
@@ -130,14 +128,6 @@ def _row_steps(weights: np.ndarray, allowed: WeightSet, mantissas: tuple[int, ..
 
 
 def step_chooser(terms: int) -> Callable[[np.ndarray, WeightSet], tuple[np.ndarray, int]]:
-    """What chooses steps of so many terms a channel; 0: one power of two for all channels.
-
-    Raises
-    ------
-    UsageError
-        Another number than 0, 1, 2.
+    """What chooses steps of so many terms a channel, 0..2; 0: one power of two for all channels.
     """
-    choosers = (power_of_two_steps, one_term_steps, two_term_steps)
-    if not 0 <= terms < len(choosers):
-        raise UsageError(f"terms must be an integer of 0..2, not {terms}")
-    return choosers[terms]
+    return (power_of_two_steps, one_term_steps, two_term_steps)[terms]

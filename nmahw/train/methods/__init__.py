@@ -1,8 +1,9 @@
 """Training methods: one file each, found by listing this folder.
 
-A method is a frozen dataclass of its hyperparameters. Each field has a default and
-``metadata={"help": ...}``; the command line offers every field as ``--set FIELD=VALUE``, and the
-record of a run names them all. `Method.trainer` starts a training from a seed.
+A method is a frozen dataclass of its hyperparameters, each declared with its default, range and
+meaning (`nmahw.train.hyperparameters`); the command line offers every field as
+``--set FIELD=VALUE``, and the record of a run names them all. `Method.trainer` starts a training
+from a seed.
 
 A trainer is deterministic: the same method, topology, data, seed and number of epochs give the
 same state, bit for bit, also when the training was ended after any epoch and goes on from
@@ -23,6 +24,7 @@ import numpy as np
 from ...errors import UsageError
 from ...network import Network
 from ...registry import Registry
+from ..hyperparameters import check_settings
 
 if TYPE_CHECKING:
     from ..dataset import Dataset
@@ -111,7 +113,13 @@ class Trainer(ABC):
 
 @dataclass(frozen=True)
 class Method(ABC):
-    """A way to train; see the module's text."""
+    """A way to train; see the module's text.
+
+    Raises
+    ------
+    UsageError
+        A field out of its range.
+    """
 
     #: As on the command line.
     name: ClassVar[str]
@@ -123,6 +131,9 @@ class Method(ABC):
     bits_form: ClassVar[str] = ""
     #: Packages of the extra ``[train]`` without which it does not run.
     needs: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self):
+        check_settings(self)
 
     @classmethod
     def with_bits(cls, text: str, **options: object) -> Self:

@@ -7,10 +7,10 @@ algorithm 1, with the quantisation of `nmahw.train.adder_quantised` after it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from ..adder_export import (
 from ..dataset import Dataset
 from ..datasets import fingerprint
 from ..gradient import LOSSES, GradientTrainer
+from ..hyperparameters import choice, integer, number, text
 from ..layers import Matrix, MaxPool, Model, ReLU, build
 from ..optimisers import Sgd, cosine
 from ..rule import Rule
@@ -44,10 +45,7 @@ _OBSERVED = 500
 # Images whose means and variances batch norm keeps after an epoch.
 _SETTLED = 4000
 _SCORED = 50
-
-
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+_KINDS = ("adder", "normal")
 
 
 @dataclass(frozen=True)
@@ -63,45 +61,32 @@ class AdderNet(Method):
     bits_form: ClassVar[str] = "N"
     needs: ClassVar[tuple[str, ...]] = ("numba",)
 
-    bits: int = _option(0, "width of activations and filters, 2..8; 0 trains in float")
-    fine_tune: int = _option(3, "last epochs, which train the quantised network (with bits)")
-    rate: float = _option(0.3, "first learning rate; half a cosine down to 0")
-    fine_rate: float = _option(0.01, "the same for the epochs on the quantised network")
-    eta: float = _option(0.2, "root mean square of an adder layer's adapted gradient")
-    momentum: float = _option(0.9, "of stochastic gradient descent")
-    decay: float = _option(0.0, "weight decay")
-    batch: int = _option(128, "images of one step")
-    shift: int = _option(1, "pixels by which training images are moved at random")
-    deviation: float = _option(1.0, "standard deviation of new filters")
-    first: str = _option("adder", "first layer with weights: adder or normal")
-    last: str = _option("adder", "last layer with weights: adder or normal")
-    terms: int = _option(2, "signed powers of two in a batch norm's factor, 1 or 2 (with bits)")
-    loss: str = _option("softmax", "loss that is made small")
-    start: str = _option("", "checkpoint of a float training to begin from (with bits): then all "
-                             "epochs train the quantised network")
+    bits: int = integer(0, 0, 8, "width of activations and filters, 2..8; 0 trains in float")
+    fine_tune: int = integer(3, 0, 100_000,
+                             "last epochs, which train the quantised network (with bits)")
+    rate: float = number(0.3, "first learning rate; half a cosine down to 0", positive=True)
+    fine_rate: float = number(0.01, "the same for the epochs on the quantised network",
+                              positive=True)
+    eta: float = number(0.2, "root mean square of an adder layer's adapted gradient",
+                        positive=True)
+    momentum: float = number(0.9, "of stochastic gradient descent", below=1)
+    decay: float = number(0.0, "weight decay", below=1)
+    batch: int = integer(128, 1, 65536, "images of one step")
+    shift: int = integer(1, 0, 64, "pixels by which training images are moved at random")
+    deviation: float = number(1.0, "standard deviation of new filters", positive=True)
+    first: str = choice("adder", _KINDS, "first layer with weights: adder or normal")
+    last: str = choice("adder", _KINDS, "last layer with weights: adder or normal")
+    terms: int = integer(2, 1, 2, "signed powers of two in a batch norm's factor (with bits)")
+    loss: str = choice("softmax", LOSSES, "loss that is made small")
+    start: str = text("", "checkpoint of a float training to begin from (with bits): then all "
+                          "epochs train the quantised network")
 
     def __post_init__(self):
         if self.bits not in (0, *range(2, 9)):
             raise UsageError(f"bits must be 2..8, or 0 for float, not {self.bits}")
-        for name in ("first", "last"):
-            if getattr(self, name) not in ("adder", "normal"):
-                raise UsageError(f"{name} must be adder or normal, not {getattr(self, name)!r}")
-        if self.terms not in (1, 2):
-            raise UsageError(f"terms must be 1 or 2, not {self.terms}")
-        if self.loss not in LOSSES:
-            raise UsageError(f"loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
         if self.start and not self.bits:
             raise UsageError("start must be left out without bits: it begins the quantised part")
-        for name in ("rate", "fine_rate", "eta", "deviation"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise UsageError(f"{name} must be a positive number, not {getattr(self, name)}")
-        for name in ("momentum", "decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 0 and less than 1, not "
-                                 f"{getattr(self, name)}")
-        for name, low in (("batch", 1), ("shift", 0), ("fine_tune", 0)):
-            if getattr(self, name) < low:
-                raise UsageError(f"{name} must be at least {low}, not {getattr(self, name)}")
+        super().__post_init__()
 
     @classmethod
     def with_bits(cls, text: str, **options: object) -> Self:

@@ -1,9 +1,10 @@
 """Weights -1 and 1 by straight-through estimation."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from ..fixed_point import StepChooser
+from ..hyperparameters import integer
 from ..straight_through import StraightThrough
 from ..weight_sets import WeightSet, step_chooser
 
@@ -22,8 +23,8 @@ class Binary(StraightThrough):
     summary: ClassVar[str] = "weights -1, 1 and a two-shift factor a channel, straight through"
     fixed_weight_bits: ClassVar[int] = 1
 
-    terms: int = field(default=2, metadata={
-        "help": "signed powers of two in the factor of a channel, 1 or 2; 0: one a layer"})
+    terms: int = integer(2, 0, 2, "signed powers of two in the factor of a channel, 1 or 2; "
+                                   "0: one a layer")
 
     @property
     def allowed(self) -> WeightSet:

@@ -6,13 +6,13 @@ draw, and `IntegerTrainer.step` shows them all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from ...errors import UsageError
+from ..hyperparameters import choice, integer
 from . import Method
 
 if TYPE_CHECKING:
@@ -21,20 +21,6 @@ if TYPE_CHECKING:
     from ..topology import Topology
 
 __all__ = ["ExactIntegers"]
-
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "rounding": ("nearest", "stochastic"), "loss": ("squared_hinge", "softmax"),
-    "product": ("exact", "quarter_square")}
-_RANGES: Mapping[str, tuple[int, int]] = {
-    "weight_bits": (2, 12), "master_bits": (2, 24), "activation_bits": (1, 10),
-    "gradient_bits": (2, 12), "batch": (1, 1024), "rate": (-16, 30), "halvings": (0, 16),
-    "weight_range": (-8, 8), "activation_range": (-8, 8), "gradient_range": (-16, 8),
-    "hidden_gradient_range": (-16, 8), "shift_images": (0, 8)}
-
-
-def _option(default: object, text: str) -> object:
-    return field(default=default, metadata={"help": text})
-
 
 @dataclass(frozen=True)
 class ExactIntegers(Method):
@@ -50,31 +36,27 @@ class ExactIntegers(Method):
     bits_form: ClassVar[str] = "W/M/A/G"
     needs: ClassVar[tuple[str, ...]] = ("numba",)
 
-    weight_bits: int = _option(8, "bits of a weight in products, sign included")
-    master_bits: int = _option(16, "bits of the weights that steps add to, sign included")
-    activation_bits: int = _option(8, "bits of an activation, without sign")
-    gradient_bits: int = _option(8, "bits of a gradient, sign included")
-    batch: int = _option(1, "images between updates, a power of two")
-    rounding: str = _option("stochastic", "of gradients and steps: nearest or stochastic")
-    loss: str = _option("squared_hinge", "squared_hinge or softmax")
-    rate: int = _option(7, "k of the learning rate 2^-k at the start")
-    halvings: int = _option(4, "how often the rate is halved, at even distances")
-    weight_range: int = _option(2, "weights reach 2^this times what they start within")
-    activation_range: int = _option(2, "activations reach 2^this")
-    gradient_range: int = _option(1, "gradients of scores reach 2^this")
-    hidden_gradient_range: int = _option(0, "gradients of hidden layers reach 2^this")
-    shift_images: int = _option(0, "training images are moved by up to so many pixels each way")
-    product: str = _option("exact", "how products are made: exact or quarter_square, same bits")
+    weight_bits: int = integer(8, 2, 12, "bits of a weight in products, sign included")
+    master_bits: int = integer(16, 2, 24, "bits of the weights that steps add to, sign included")
+    activation_bits: int = integer(8, 1, 10, "bits of an activation, without sign")
+    gradient_bits: int = integer(8, 2, 12, "bits of a gradient, sign included")
+    batch: int = integer(1, 1, 1024, "images between updates, a power of two")
+    rounding: str = choice("stochastic", ("nearest", "stochastic"),
+                           "of gradients and steps: nearest or stochastic")
+    loss: str = choice("squared_hinge", ("squared_hinge", "softmax"), "squared_hinge or softmax")
+    rate: int = integer(7, -16, 30, "k of the learning rate 2^-k at the start")
+    halvings: int = integer(4, 0, 16, "how often the rate is halved, at even distances")
+    weight_range: int = integer(2, -8, 8, "weights reach 2^this times what they start within")
+    activation_range: int = integer(2, -8, 8, "activations reach 2^this")
+    gradient_range: int = integer(1, -16, 8, "gradients of scores reach 2^this")
+    hidden_gradient_range: int = integer(0, -16, 8, "gradients of hidden layers reach 2^this")
+    shift_images: int = integer(0, 0, 8,
+                                "training images are moved by up to so many pixels each way")
+    product: str = choice("exact", ("exact", "quarter_square"),
+                          "how products are made: exact or quarter_square, same bits")
 
     def __post_init__(self):
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
-                raise UsageError(f"{name} must be an integer of {low}..{high}, not {value!r}")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise UsageError(f"{name} must be one of {', '.join(choices)}, not "
-                                 f"{getattr(self, name)!r}")
+        super().__post_init__()
         if self.master_bits < self.weight_bits:
             raise UsageError(f"master bits must be at least the weight bits, {self.weight_bits}, "
                              f"not {self.master_bits}")

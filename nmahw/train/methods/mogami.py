@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -13,6 +13,7 @@ from ...network import Network
 from ..dataset import Dataset
 from ..export import quantised_network
 from ..gradient import LOSSES, GradientTrainer
+from ..hyperparameters import choice, integer, number
 from ..int_add_rule import IntAddRule, RoundedRule
 from ..layers import build
 from ..optimisers import Sgd
@@ -23,7 +24,6 @@ from . import Method
 __all__ = ["Mogami"]
 
 _FORMATS = ("fp32", "bf16")
-_PRODUCTS = ("int_add", "exact")
 
 
 class _Trainer(GradientTrainer):
@@ -48,38 +48,20 @@ class Mogami(Method):
     bits_form = "|".join(_FORMATS)
     needs = ("numba",)
 
-    product: str = field(default="int_add", metadata={
-        "help": "int_add, or exact for the same training with true products"})
-    float_format: str = field(default="fp32", metadata={"help": "of operands: fp32 or bf16"})
-    mean_error_constant: float = field(default=0.0, metadata={
-        "help": "added to each sum of mantissas, 0 to below 0.5; 0.0566 makes the mean error 0"})
-    batch: int = field(default=64, metadata={"help": "images of a step"})
-    rate_log2: int = field(default=-5, metadata={"help": "binary logarithm of the first rate"})
-    halvings: int = field(default=5, metadata={
-        "help": "how often the rate halves over the second half of the epochs"})
-    momentum: float = field(default=0.9, metadata={"help": "0 to below 1"})
-    decay: float = field(default=0.0, metadata={"help": "weight decay, 0 to below 1"})
-    loss: str = field(default="softmax", metadata={
-        "help": "softmax, squared_hinge or squared_error"})
-    shift: int = field(default=0, metadata={
-        "help": "pixels by which training images are moved at random"})
-
-    def __post_init__(self):
-        for what, value, known in (("product", self.product, _PRODUCTS),
-                                   ("float_format", self.float_format, _FORMATS),
-                                   ("loss", self.loss, tuple(LOSSES))):
-            if value not in known:
-                raise UsageError(f"{what} must be one of {', '.join(known)}, not {value!r}")
-        for what, value, low, high in (("batch", self.batch, 1, 65536),
-                                       ("rate_log2", self.rate_log2, -24, 4),
-                                       ("halvings", self.halvings, 0, 24),
-                                       ("shift", self.shift, 0, 64)):
-            if not low <= value <= high:
-                raise UsageError(f"{what} must be an integer of {low}..{high}, not {value}")
-        for what, value, end in (("mean_error_constant", self.mean_error_constant, 0.5),
-                                 ("momentum", self.momentum, 1), ("decay", self.decay, 1)):
-            if not 0 <= value < end:
-                raise UsageError(f"{what} must be a number from 0 to below {end}, not {value}")
+    product: str = choice("int_add", ("int_add", "exact"),
+                          "int_add, or exact for the same training with true products")
+    float_format: str = choice("fp32", _FORMATS, "of operands: fp32 or bf16")
+    mean_error_constant: float = number(
+        0.0, "added to each sum of mantissas, 0 to below 0.5; 0.0566 makes the mean error 0",
+        below=0.5)
+    batch: int = integer(64, 1, 65536, "images of a step")
+    rate_log2: int = integer(-5, -24, 4, "binary logarithm of the first rate")
+    halvings: int = integer(5, 0, 24,
+                            "how often the rate halves over the second half of the epochs")
+    momentum: float = number(0.9, "0 to below 1", below=1)
+    decay: float = number(0.0, "weight decay, 0 to below 1", below=1)
+    loss: str = choice("softmax", LOSSES, "softmax, squared_hinge or squared_error")
+    shift: int = integer(0, 0, 64, "pixels by which training images are moved at random")
 
     @classmethod
     def with_bits(cls, text: str, **options: object) -> Self:

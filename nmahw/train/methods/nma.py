@@ -7,7 +7,7 @@ go through gates; a product of three factors is split, (ab)c; the learning rate 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ..dataset import Dataset
 from ..export import quantised_network
 from ..gate_rule import GateRule, Sigmoid, with_sigmoids
 from ..gradient import GradientTrainer
+from ..hyperparameters import choice, integer, truth
 from ..integer_trainer import IntegerTrainer
 from ..layers import build
 from ..optimisers import Sgd
@@ -32,9 +33,6 @@ __all__ = ["Nma"]
 
 _TABLES = ("quarter_square", "rom_softplus", "rom_sigmoid")
 _SMOOTH = ("softplus", "sigmoid")
-_CHOICES = {"gate": (*_TABLES, *_SMOOTH, "exact"), "activation": ("relu", "sigmoid"),
-            "loss": ("squared_hinge", "squared_error")}
-_RANGES = {"lambda_log2": (-24, 1), "rate": (-8, 24), "halvings": (0, 16), "batch": (1, 1024)}
 # A gate's table is worth at most so many bits.
 _ENTRY_BITS = range(4, 41)
 
@@ -74,32 +72,23 @@ class Nma(Method):
                        "is quantised after the training and has integer products")
     needs = ("numba",)
 
-    gate: str = field(default="quarter_square", metadata={
-        "help": "from tables: quarter_square (exact), rom_softplus, rom_sigmoid; in floating "
-                "point: softplus, sigmoid, or exact (true products) to compare"})
-    lambda_log2: int = field(default=1, metadata={
-        "help": "binary logarithm of lambda, at most 0; 1: -12 for rom_... gates, otherwise -4"})
-    double: bool = field(default=False, metadata={
-        "help": "neurons of smooth gates in float64 instead of float32"})
-    activation: str = field(default="relu", metadata={
-        "help": "relu, or with floating point sigmoid, whose derivative takes a gate too"})
-    loss: str = field(default="squared_hinge", metadata={
-        "help": "squared_hinge, or with floating point squared_error"})
-    batch: int = field(default=16, metadata={"help": "images of a step, a power of two"})
-    rate: int = field(default=3, metadata={
-        "help": "k of the learning rate 2^-k; 4 or more for smooth gates in convolutions"})
-    halvings: int = field(default=3, metadata={
-        "help": "how often the rate is halved, at even distances"})
+    gate: str = choice("quarter_square", (*_TABLES, *_SMOOTH, "exact"),
+                       "from tables: quarter_square (exact), rom_softplus, rom_sigmoid; in "
+                       "floating point: softplus, sigmoid, or exact (true products) to compare")
+    lambda_log2: int = integer(1, -24, 1, "binary logarithm of lambda, at most 0; 1: -12 for "
+                                          "rom_... gates, otherwise -4")
+    double: bool = truth(False, "neurons of smooth gates in float64 instead of float32")
+    activation: str = choice("relu", ("relu", "sigmoid"), "relu, or with floating point sigmoid, "
+                                                          "whose derivative takes a gate too")
+    loss: str = choice("squared_hinge", ("squared_hinge", "squared_error"),
+                       "squared_hinge, or with floating point squared_error")
+    batch: int = integer(16, 1, 1024, "images of a step, a power of two")
+    rate: int = integer(3, -8, 24, "k of the learning rate 2^-k; 4 or more for smooth gates in "
+                                   "convolutions")
+    halvings: int = integer(3, 0, 16, "how often the rate is halved, at even distances")
 
     def __post_init__(self):
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise UsageError(f"{name} must be one of {', '.join(known)}, not "
-                                 f"{getattr(self, name)!r}")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
-                raise UsageError(f"{name} must be an integer of {low}..{high}, not {value!r}")
+        super().__post_init__()
         if self.batch & (self.batch - 1):
             raise UsageError(f"batch must be a power of two, not {self.batch}")
         if self.gate in _TABLES and (self.activation, self.loss) != ("relu", "squared_hinge"):

@@ -1,10 +1,10 @@
 """Quantisation-aware training for the exact arithmetics: small integers, power-of-two scales."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
-from ...errors import UsageError
 from ..fixed_point import StepChooser
+from ..hyperparameters import integer
 from ..straight_through import StraightThrough
 from ..weight_sets import WeightSet, power_of_two_steps
 
@@ -22,12 +22,10 @@ class Quantised(StraightThrough):
     name: ClassVar[str] = "quantised"
     summary: ClassVar[str] = "quantisation-aware: W-bit weights, A-bit activations, any arithmetic"
 
-    weight_bits: int = field(default=4, metadata={"help": "width of weights, 2..8"})
+    weight_bits: int = integer(4, 2, 8, "width of weights, 2..8")
 
     @property
     def allowed(self) -> WeightSet:
-        if not 2 <= self.weight_bits <= 8:
-            raise UsageError(f"weight_bits must be an integer of 2..8, not {self.weight_bits}")
         limit = 2 ** (self.weight_bits - 1) - 1
         return WeightSet(tuple(range(-limit, limit + 1)))
 

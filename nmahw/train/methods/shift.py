@@ -1,11 +1,11 @@
 """Weights of one or two signed powers of two by straight-through estimation."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from ...arith.shift import LARGEST, ShiftPairWeights, ShiftWeights
-from ...errors import UsageError
 from ..fixed_point import StepChooser
+from ..hyperparameters import integer
 from ..straight_through import StraightThrough
 from ..weight_sets import WeightSet, power_of_two_steps
 
@@ -23,13 +23,11 @@ class Shift(StraightThrough):
     name: ClassVar[str] = "shift"
     summary: ClassVar[str] = "weights 0 or +-2^k, straight through"
 
-    weight_bits: int = field(default=4, metadata={
-        "help": "width of a weight's code, 2..5: sign and 2^(W-1) - 1 powers of two (8 at most)"})
+    weight_bits: int = integer(4, 2, 5, "width of a weight's code, 2..5: sign and "
+                                         "2^(W-1) - 1 powers of two (8 at most)")
 
     @property
     def allowed(self) -> WeightSet:
-        if not 2 <= self.weight_bits <= 5:
-            raise UsageError(f"weight_bits must be an integer of 2..5, not {self.weight_bits}")
         largest = 1 << min(2 ** (self.weight_bits - 1) - 2, LARGEST)
         return WeightSet(tuple(sorted(w for w in ShiftWeights.terms_of() if abs(w) <= largest)))
 
@@ -45,13 +43,11 @@ class ShiftPair(StraightThrough):
     name: ClassVar[str] = "shift_pair"
     summary: ClassVar[str] = "weights of up to two signed powers of two, straight through"
 
-    weight_bits: int = field(default=6, metadata={
-        "help": "width of weights as integers, 3..8: those below 2^(W-1) with two terms at most"})
+    weight_bits: int = integer(6, 3, 8, "width of weights as integers, 3..8: those below 2^(W-1) "
+                                         "with two terms at most")
 
     @property
     def allowed(self) -> WeightSet:
-        if not 3 <= self.weight_bits <= 8:
-            raise UsageError(f"weight_bits must be an integer of 3..8, not {self.weight_bits}")
         limit = 1 << (self.weight_bits - 1)
         return WeightSet(tuple(sorted(w for w in ShiftPairWeights.terms_of() if abs(w) < limit)))
 
