@@ -2,11 +2,13 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import EnvironmentProblem
 
-__all__ = ["write_atomically", "check_writable"]
+__all__ = ["alone", "check_writable", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
@@ -27,6 +29,9 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
+                # Without it, a power cut after the rename may leave an empty file.
+                file.flush()
+                os.fsync(file.fileno())
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         except BaseException:
@@ -58,3 +63,46 @@ def check_writable(path: str | os.PathLike) -> Path:
         raise EnvironmentProblem(f"output path {path} must be writable: "
                                  f"{error.strerror or error}") from None
     return path
+
+
+@contextmanager
+def alone(path: str | os.PathLike, work: str) -> Iterator[None]:
+    """Make sure that nobody else does `work` on `path` meanwhile, by a lock file beside it.
+
+    The lock ends with the process, however that ends. Systems without `fcntl` have no lock.
+
+    Raises
+    ------
+    EnvironmentProblem
+        Somebody does, or the lock file cannot be written.
+    """
+    path = Path(path)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    locked = path.with_name(f".{path.name}.lock")
+    while True:
+        try:
+            lock = open(locked, "w")
+        except OSError as error:
+            raise EnvironmentProblem(f"output path {path} must be writable: "
+                                     f"{error.strerror or error}") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise EnvironmentProblem(f"{path} must be written by one {work} at a time, but "
+                                         f"another is running") from None
+            # The one before may have removed its file between our open and our lock.
+            try:
+                if not os.path.samestat(os.fstat(lock.fileno()), os.stat(locked)):
+                    continue
+            except FileNotFoundError:
+                continue
+            try:
+                yield
+            finally:
+                locked.unlink(missing_ok=True)
+            return

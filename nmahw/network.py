@@ -8,6 +8,7 @@ text (format version, input format, layer kinds and their plain fields) and one 
 
 import io
 import json
+import math
 import os
 import zipfile
 from collections.abc import Mapping
@@ -173,6 +174,12 @@ class Network:
         needed = tuple(bits_for_range(int(o.min()), int(o.max())) if o.size else 0
                        for o in outputs)
         return outputs[-1], Trace(outputs, needed, tuple(f.bits for f in self.formats[1:]))
+
+    @property
+    def classes(self) -> int:
+        """Number of classes that `classify` can name."""
+        result = self.formats[-1]
+        return result.high + 1 if self.layers[-1].name == "arg_max" else math.prod(result.shape)
 
     def classify(self, x: np.ndarray) -> np.ndarray:
         """Class named for each input: the network's own arg max, or that of its features."""

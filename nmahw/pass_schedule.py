@@ -1,6 +1,6 @@
 """One pass of a program on its engine: tiles, and in closed form the cycles its steps take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .arith import Arithmetic
 from .program import Pass
@@ -29,7 +29,8 @@ class PassSchedule:
         Wait after each sum, so that the way out, which takes one channel a cycle, keeps up; in
         full and in the last channel tile.
     tile_idle_cycles : int
-        Wait after each position of a tap tile that is not the last; only where weights are held.
+        Wait after each position of a tap tile that is not the last; only where weights are held,
+        or read in several cycles.
     load_cycles : int
         Wait while the next tile's weights are loaded; 0 where they are not held.
     tap_base, tap_step : int
@@ -37,9 +38,11 @@ class PassSchedule:
     address_step : int
         What is added to the position's address from tap tile to tap tile.
     weight_base : int
-        First weight tile, among those of the engine.
+        First weight tile, among those of the engine (in the same memory: see `loaded`).
     live : tuple of tuples of int, or None
         Tap tiles that each channel tile takes, if others are skipped.
+    loaded : bool
+        Whether the weights are loaded at start: see `nmahw.weight_store`.
     """
 
     work: Pass
@@ -58,6 +61,15 @@ class PassSchedule:
     address_step: int
     weight_base: int
     live: tuple[tuple[int, ...], ...] | None = None
+    loaded: bool = False
+
+    def with_wait(self, wait_cycles: int, columns: int) -> "PassSchedule":
+        """The same with at least `wait_cycles` after each step, in an array of `columns`."""
+        sum_cycles = self.tap_tiles * self.phases + (self.tap_tiles - 1) * wait_cycles
+        least = max(wait_cycles, self.least_cycles - sum_cycles)
+        return replace(self, tile_idle_cycles=wait_cycles,
+                       idle_cycles=max(least, columns - sum_cycles),
+                       last_idle_cycles=max(least, self.last_channels - sum_cycles))
 
     @property
     def tiles(self) -> tuple[int, ...]:
@@ -105,4 +117,6 @@ class PassSchedule:
             last = inner + tile + waits * self.last_idle_cycles
             return self.load_cycles + (self.channel_tiles - 1) * full + last
         idles = [self.idle(tile, columns) for tile in range(self.channel_tiles)]
-        return self.work.positions * (sum(self.tiles) * self.phases + sum(idles)) - idles[-1]
+        waits = (sum(self.tiles) - self.channel_tiles) * self.tile_idle_cycles
+        return (self.work.positions * (sum(self.tiles) * self.phases + waits + sum(idles))
+                - idles[-1])

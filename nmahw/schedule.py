@@ -25,6 +25,7 @@ from .pass_schedule import PassSchedule
 from .program import Pass, Program, Rescale
 from .signed_digits import Term, terms_of
 from .tensor import bits_for_range
+from .weight_store import BankLayout, WeightStore
 
 __all__ = ["Schedule", "FEED_CYCLES", "FIXED_TILES", "RESCALE_CYCLES"]
 
@@ -55,6 +56,8 @@ class Schedule:
         columns a cycle later.
     skip_zeros : bool
         Whether tap tiles without a weight but zero are left out: see `skipping`.
+    store : WeightStore, optional
+        Memory that weights are loaded into; by default they are constants.
     """
 
     program: Program
@@ -63,6 +66,7 @@ class Schedule:
     columns: int
     hop: int = 8
     skip_zeros: bool = False
+    store: WeightStore | None = None
 
     @cached_property
     def engines(self) -> tuple[Arithmetic, ...]:
@@ -103,6 +107,22 @@ class Schedule:
     @cached_property
     def passes(self) -> tuple[PassSchedule, ...]:
         """Every pass, cut into tiles."""
+        return self._cut if self.store is None else self.store.arrange(self, self._cut)
+
+    @cached_property
+    def layout(self) -> BankLayout | None:
+        """Where loaded weights lie; None when all are constants."""
+        return None if self.store is None else BankLayout(self, self.store)
+
+    @cached_property
+    def lead_cycles(self) -> int:
+        """How much earlier weights are read than the way of the activations would allow."""
+        if self.layout is None:
+            return 0
+        return max(0, self.layout.cycles + 1 - FEED_CYCLES - self.engines[0].row_latency_cycles)
+
+    @cached_property
+    def _cut(self) -> tuple[PassSchedule, ...]:
         result = []
         dense = self._dense_taps
         tap_rows = len(dense)
@@ -221,8 +241,9 @@ class Schedule:
 
     @property
     def memory_bits(self) -> int:
-        """Bits of all weight and activation memories, and of held sums."""
-        weights = sum(self._weight_codes(p) * p.arithmetic.weight_code_bits for p in self.passes)
+        """Bits of all weight and activation memories but loaded ones, and of held sums."""
+        weights = sum(self._weight_codes(p) * p.arithmetic.weight_code_bits for p in self.passes
+                      if not p.loaded)
         sums = sum(self.columns * self.positions_held(engine)
                    * self.sum_shape(engine).width for engine in range(len(self.engines)))
         return weights + sums + self.rows * self.taps * self.memory_words * self.activation_bits
@@ -252,16 +273,28 @@ class Schedule:
 
     def weight_codes(self, engine: int) -> np.ndarray:
         """Weight codes of an engine (tiles, rows, columns), tap tiles running fastest."""
-        passes = self.passes_of(engine)
-        weights = np.concatenate([self._tiled(p, p.work.weights) for p in passes])
-        used = np.concatenate([self._tiled(p, np.ones_like(p.work.weights)) for p in passes])
-        return self.engines[engine].encode_weights(weights, used.astype(bool))
+        return self.codes_of(self.passes_of(engine))
 
-    def _tiled(self, p: PassSchedule, values: np.ndarray) -> np.ndarray:
-        """Values (taps, channels) as (tiles, rows, columns, taps of an element), 0 outside."""
+    def codes_of(self, passes: tuple[PassSchedule, ...], fill: bool = False) -> np.ndarray:
+        """Weight codes of some passes of an engine.
+
+        With `fill`, columns without a channel count as used, so that whether a weight is used is
+        the same in a whole row. What they compute is never looked at.
+        """
+        weights = np.concatenate([self._tiled(p, p.work.weights) for p in passes])
+        used = np.concatenate([self._tiled(p, np.ones_like(p.work.weights), int(fill))
+                               for p in passes])
+        return passes[0].arithmetic.encode_weights(weights, used.astype(bool))
+
+    def _tiled(self, p: PassSchedule, values: np.ndarray, beside: int = 0) -> np.ndarray:
+        """Values (taps, channels) as (tiles, rows, columns, taps of an element), 0 outside.
+
+        Channels that there are not have the value `beside`.
+        """
         taps = p.arithmetic.taps
         padded = np.zeros((p.tap_tiles * self.rows * taps, p.channel_tiles * self.columns),
                           dtype=np.int64)
+        padded[:p.work.taps, p.work.channels:] = beside
         padded[:p.work.taps, :p.work.channels] = values
         shaped = padded.reshape(p.tap_tiles, self.rows, taps, p.channel_tiles, self.columns)
         tiles = shaped.transpose(3, 0, 1, 4, 2)
@@ -346,7 +379,7 @@ class Schedule:
         p = self.passes[index]
         return (p.issue_cycles(self.columns) + self.array_cycles(p.arithmetic)
                 + p.arithmetic.column_latency_cycles + p.last_channels + self.way_out_cycles
-                + _PASS_CYCLES)
+                + _PASS_CYCLES + self.lead_cycles)
 
     @cached_property
     def cycles_by_pass(self) -> tuple[int, ...]:

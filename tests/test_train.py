@@ -18,6 +18,7 @@ from nmahw.bundled import load_sample
 from nmahw.cli import run as run_cli
 from nmahw.cli.train import _words
 from nmahw.errors import EnvironmentProblem, ModelError, TrainingError, UsageError
+from nmahw.files import alone
 from nmahw.network import Network
 from nmahw.train import datasets
 from nmahw.train.checkpoint import Checkpoint, EpochRecord
@@ -511,6 +512,41 @@ def test_evaluate_refuses_other_images(cli, trained, small):
     code, _, err = cli("evaluate", "lenet5-w4a4", small)
     assert code == 3 and "must have shape" in err
     assert cli("evaluate", "digits-w4a4", small, "--part", "all")[0] == 2
+
+
+def test_evaluate_refuses_more_classes_or_another_range(cli, trained, tmp_path):
+    digits = load_dataset("digits")
+    # One image of an eleventh class; codes beyond those of the training.
+    for name, high, classes in (("more", 16, 11), ("brighter", 17, 10)):
+        y = digits.y_test.copy()
+        y[0] = classes - 1
+        x = digits.x_test.copy()
+        x[0, 0] = high
+        np.savez(tmp_path / f"{name}.npz", x_train=digits.x_train, y_train=digits.y_train,
+                 x_test=x, y_test=y)
+    code, _, err = cli("evaluate", "digits-w4a4", tmp_path / "more.npz")
+    assert code == 2 and "must know the 11 classes" in err
+    code, _, err = cli("evaluate", trained[2].paths["checkpoint"], tmp_path / "brighter.npz")
+    assert code == 3 and "judged on images of 0..16, not 0..17" in err, err
+
+
+def test_two_trainings_do_not_share_an_output(trained, tmp_path):
+    method, dataset, _ = trained
+    with alone(checkpoint_path(tmp_path / "n.npz"), "training"), \
+            pytest.raises(EnvironmentProblem, match="one training at a time"):
+        train(method, Topology.of("digits"), dataset, 1, 0, tmp_path / "n.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_adder_network_without_batch_norm_is_remarked(cli, tmp_path):
+    method = METHODS.get("addernet")()
+    assert "layer 1 (Dense) has no batch_norm" in method.remark(
+        Topology.of("flatten, dense 8, relu, dense 3, batch_norm"))
+    for shape in ((64,), (1, 8, 8)):
+        assert method.remark(Topology.of(method.default_topology(shape, 10))) == ""
+    code, out, err = cli("train", "digits", "--method", "addernet", "--topology", "64-8-10",
+                         "--epochs", 1, "-o", tmp_path / "n.npz")
+    assert code == 0 and "hardly learns" in out + err
 
 
 def test_evaluate_scores_the_best_epoch(trained):

@@ -54,6 +54,9 @@ def command(
     else:
         network = load_model(model)
         classes, title = network.classify(x), network.title
+        if network.classes < found.classes:
+            raise UsageError(f"{model} must know the {found.classes} classes of {found.name}, not "
+                             f"{network.classes}")
         trained_on = network.metadata.get("data_sha256")
     if trained_on not in (None, fingerprint(found)):
         tell(f"the training had other images, or other parts of them (--split, --validation): some "

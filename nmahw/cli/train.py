@@ -1,6 +1,5 @@
 """``nmahw train``."""
 
-import math
 import shlex
 import time
 from pathlib import Path
@@ -105,11 +104,13 @@ def command(
     if plot is not None:
         check_curve(plot)
     found = load_dataset(dataset, data, validation, split)
-    plan = plan or Topology.of(f"{math.prod(found.x_train.shape[1:])}-64-{found.classes}")
+    plan = plan or Topology.of(chosen.default_topology(found.x_train.shape[1:], found.classes))
     tell(f"{found.name}: {len(found.x_train):,} images to train, {len(found.x_validation):,} to "
          f"validate, {len(found.x_test):,} to test; {plan.text}; {method}")
     if chosen.multiplications:
         tell(f"multiplications: {chosen.multiplications}")
+    if remark := chosen.remark(plan):
+        tell(f"note: {remark}")
     with working("training") as work:
         shown = _Shown(work, found, epochs)
         try:

@@ -11,11 +11,13 @@ from amaranth.lib.wiring import In, Out
 
 from ..arith import range_shape
 from ..schedule import Schedule
+from .common import delayed, delayed_tags
 from .configuration import Configuration
 from .engine import Engine
 from .entry import Entry
 from .exit import Exit
 from .feeder import Feeder
+from .loaded_weights import loading_signature
 from .sequencer import Sequencer, sequencer_fields
 from .softmax import SoftmaxExit
 from .way_out import WayOut, way_out_fields
@@ -46,6 +48,8 @@ class Accelerator(wiring.Component):
         Pulse: `s_axis_tlast` came at the wrong element; that image was dropped.
     trace_valid, trace_layer, trace_address, trace_data : Out
         Only with `trace`.
+    loading : In
+        Only if weights are loaded at start: a `Loading`, see there. No image may be on its way.
     """
 
     def __init__(self, schedule: Schedule, trace: bool = False):
@@ -73,6 +77,8 @@ class Accelerator(wiring.Component):
             ports |= {"trace_valid": Out(1), "trace_layer": Out(range(max(len(passes), 2))),
                       "trace_address": Out(self._way_out.w_addr.shape()),
                       "trace_data": Out(self._way_out.w_data.shape())}
+        if schedule.layout is not None:
+            ports |= {"loading": In(loading_signature(schedule.layout))}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -103,8 +109,10 @@ class Accelerator(wiring.Component):
             entry.release.eq(sequencer.input_release),
             entry.release_bank.eq(sequencer.input_bank),
             configuration.entry.eq(sequencer.entry), configuration.load.eq(sequencer.fetch),
-            feeder.address.eq(sequencer.address), feeder.tap.eq(sequencer.tap),
-            feeder.phase.eq(sequencer.phase), way_out.start.eq(sequencer.start),
+            *(getattr(feeder, name).eq(delayed(m, getattr(sequencer, name), schedule.lead_cycles,
+                                               f"lead_{name}"))
+              for name in ("address", "tap", "phase")),
+            way_out.start.eq(sequencer.start),
             # Results of the last pass to the exit and outside.
             exit_.w_en.eq(way_out.w_en & last_pass), exit_.w_addr.eq(way_out.w_addr),
             exit_.w_data.eq(way_out.w_data), exit_.w_done.eq(way_out.done),
@@ -123,6 +131,7 @@ class Accelerator(wiring.Component):
         """Steps to all engines, sums from the one whose pass it is."""
         schedule, cfg = self.schedule, self._configuration
         several = len(self._engines) > 1
+        tags = delayed_tags(m, sequencer.tags, schedule.lead_cycles, "lead_tags")
         for index, engine in enumerate(self._engines):
             m.submodules[f"engine{index}" if several else "engine"] = engine
             chosen = cfg["engine"] == index if several else 1
@@ -136,8 +145,11 @@ class Accelerator(wiring.Component):
                              engine.load_base.eq(cfg["load_base"])]
             else:
                 m.d.comb += engine.weight.eq(sequencer.weight)
-            m.d.comb += [engine.tags.eq(sequencer.tags),
-                         engine.tags.valid.eq(sequencer.tags.valid & chosen)]
+            m.d.comb += [engine.tags.eq(tags), engine.tags.valid.eq(tags.valid & chosen)]
+            if schedule.layout is not None:
+                m.d.comb += [engine.step.eq(sequencer.tags.valid & sequencer.tags.first_phase),
+                             engine.loaded.eq(cfg["loaded"])]
+                wiring.connect(m, wiring.flipped(self.loading), engine.loading)
         m.d.comb += way_out.emit.eq(self._engines[0].emit)
         for column in range(schedule.columns):
             m.d.comb += way_out.sums[column].eq(self._engines[0].sums[column])

@@ -8,6 +8,7 @@ from ..schedule import Schedule
 from .accumulators import EARLY_CYCLES, Accumulators
 from .array import SystolicArray
 from .common import Tags, delayed_tags
+from .loaded_weights import LoadedWeights
 from .weights import HeldWeights, WeightMemory
 
 __all__ = ["Engine"]
@@ -31,6 +32,8 @@ class Engine(wiring.Component):
     weight, load, start, load_base : In
         The step's weight tile; or, if weights are held: the next tile is wanted; a pass begins;
         where its weights lie.
+    step, loaded, loading : In
+        Only if weights are loaded at start: see `LoadedWeights`.
     tags : In
         Tags of the step that the sequencer shows, valid only if it is one of the engine's passes.
     sums, emit : Out
@@ -42,7 +45,9 @@ class Engine(wiring.Component):
         self.arithmetic = schedule.engines[index]
         self.accumulators = Accumulators(schedule, index)
         held = self.arithmetic.holds_weights
+        stored = schedule.layout is not None
         self.weights = (HeldWeights(schedule, index) if held else
+                        LoadedWeights(schedule, sequencer_signature) if stored else
                         WeightMemory(schedule, index, sequencer_signature))
         members = sequencer_signature.members
         super().__init__({
@@ -51,6 +56,8 @@ class Engine(wiring.Component):
             "phases": In(members["phase"].shape).array(schedule.rows),
             **({"load": In(1), "start": In(1), "load_base": In(self.weights.base.shape())}
                if held else {"weight": In(members["weight"].shape)}),
+            **({"step": In(1), "loaded": In(1), "loading": In(self.weights.loading.signature)}
+               if stored else {}),
             "tags": In(Tags),
             "sums": Out(self.accumulators.sum_shape).array(schedule.columns),
             "emit": Out(Tags),
@@ -80,6 +87,9 @@ class Engine(wiring.Component):
                          weights.base.eq(self.load_base), array.load_step.eq(weights.step)]
         else:
             m.d.comb += weights.tile.eq(self.weight)
+        if schedule.layout is not None:
+            m.d.comb += [weights.step.eq(self.step), weights.loaded.eq(self.loaded)]
+            wiring.connect(m, wiring.flipped(self.loading), weights.loading)
         tags = delayed_tags(m, self.tags, schedule.array_cycles(arithmetic) - EARLY_CYCLES, "tags")
         m.d.comb += [accumulators.tags.eq(tags), self.emit.eq(accumulators.emit)]
         if hasattr(array, "correction"):

@@ -19,7 +19,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["SlicedMemory"]
+__all__ = ["SinglePortMemory", "SlicedMemory"]
 
 _BLOCK_BITS = 16384
 # Blocks are widest in this shape; what is shallower gains nothing from a cut.
@@ -77,4 +77,43 @@ class SlicedMemory(wiring.Component):
                 m.d.comb += [write.en.eq(self.w_en), write.addr.eq(self.w_addr),
                              write.data.eq(self.w_data[low:low + bits])]
         m.d.comb += self.r_data.eq(Cat(words))
+        return m
+
+
+class SinglePortMemory(wiring.Component):
+    """One port that reads or writes; what is read stays while nothing else is.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a word, a multiple of 8.
+    depth : int
+        Words.
+    style : str
+        What synthesis calls such a memory (``ram_style``); "" for any.
+
+    Attributes
+    ----------
+    address, data, read : In, In, Out
+        `read` is the word at `address` a cycle ago, unless it was written.
+    write : In
+        Which bytes of the word are written.
+    """
+
+    def __init__(self, width: int, depth: int, style: str = ""):
+        self._depth, self._style = depth, style
+        super().__init__({
+            "address": In(range(max(depth, 2))), "data": In(unsigned(width)),
+            "write": In(width // 8), "read": Out(unsigned(width)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(
+            shape=unsigned(len(self.data)), depth=self._depth, init=[],
+            attrs={"ram_style": self._style} if self._style else {})
+        read, write = memory.read_port(), memory.write_port(granularity=8)
+        m.d.comb += [read.addr.eq(self.address), read.en.eq(~self.write.any()),
+                     write.addr.eq(self.address), write.data.eq(self.data),
+                     write.en.eq(self.write), self.read.eq(read.data)]
         return m

@@ -40,6 +40,7 @@ def sequencer_fields(schedule: Schedule) -> dict[str, list[int]]:
         "weight_base": of(lambda p: p.weight_base),
         "load_base": of(lambda p: p.weight_base * schedule.rows if p.is_held else 0),
         "engine": of(lambda p: p.engine),
+        "loaded": of(lambda p: int(p.loaded)),
         "held": of(lambda p: int(p.is_held)),
         "phases": of(lambda p: p.phases - 1),
         "tap_tiles": of(lambda p: p.tiles[0] - 1),
@@ -244,6 +245,8 @@ class Sequencer(wiring.Component):
                     m.d.sync += [*tile.advance(), tap.eq(tap + tap_step),
                                  address.eq(address + address_step),
                                  *(skip.advance() if skip else ())]
+                    if any(p.tile_idle_cycles and not p.is_held for p in passes):
+                        m.d.sync += [idle.eq(cfg["tile_idle"]), idling.eq(cfg["tile_idle"] != 0)]
                 with m.Else():
                     with m.If(held & grid_last):
                         m.d.comb += waiting.eq(Mux(tile.last, cfg["last_load"], cfg["load"]))

@@ -197,7 +197,7 @@ def _check_header(header: Mapping[str, object]) -> None:
     """Make sure that a header's parts are of their kinds; ValueError otherwise."""
     identity, epochs = header["identity"], len(header["history"])
     kinds = {"method": dict, "topology": str, "epochs": int, "seed": int, "data": str,
-             "version": int}
+             "high": int, "version": int}
     if not isinstance(identity, dict) or not all(
             isinstance(identity.get(name), kind) for name, kind in kinds.items()):
         raise ValueError("identity")

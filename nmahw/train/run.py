@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import EnvironmentProblem, ModelError, TrainingError, UsageError
-from ..files import check_writable, write_atomically
+from ..files import alone, check_writable, write_atomically
 from ..network import Network
 from .checkpoint import Checkpoint, EpochRecord, describe_method, method_of
 from .dataset import Dataset
@@ -144,24 +144,27 @@ def train(method: Method, topology: Topology, dataset: Dataset, epochs: int, see
                          f"of {dataset.name}, not with {'x'.join(map(str, shapes[-1]))}")
     require(method)
     identity = {"method": describe_method(method), "topology": topology.text, "epochs": epochs,
-                "seed": seed, "data": fingerprint(dataset), "version": _TRAINING_VERSION}
+                "seed": seed, "data": fingerprint(dataset), "high": dataset.high,
+                "version": _TRAINING_VERSION}
     trainer = method.trainer(topology, dataset, epochs, seed)
     path = checkpoint_path(out)
-    checkpoint = Checkpoint(identity)
-    if resume and path.exists():
-        checkpoint = Checkpoint.load(path)
-        checkpoint.require(identity, path)
-        trainer.restore(checkpoint.last)
-        on_resume(checkpoint.epochs_done)
-    resumed = checkpoint.epochs_done if checkpoint.epochs_done < epochs else _resumed_before(out)
-    for record in checkpoint.history:
-        on_epoch(record)
-    for index in range(checkpoint.epochs_done, epochs):
-        checkpoint = _epoch(trainer, dataset, index, checkpoint, path, on_progress)
-        on_epoch(checkpoint.history[-1])
-    trainer.restore(checkpoint.best)
     command = command or command_of(method, topology, dataset.name, epochs, seed)
-    return _finish(method, topology, dataset, trainer, checkpoint, out, command, resumed)
+    with alone(path, "training"):
+        checkpoint = Checkpoint(identity)
+        if resume and path.exists():
+            checkpoint = Checkpoint.load(path)
+            checkpoint.require(identity, path)
+            trainer.restore(checkpoint.last)
+            on_resume(checkpoint.epochs_done)
+        resumed = checkpoint.epochs_done if checkpoint.epochs_done < epochs \
+            else _resumed_before(out)
+        for record in checkpoint.history:
+            on_epoch(record)
+        for index in range(checkpoint.epochs_done, epochs):
+            checkpoint = _epoch(trainer, dataset, index, checkpoint, path, on_progress)
+            on_epoch(checkpoint.history[-1])
+        trainer.restore(checkpoint.best)
+        return _finish(method, topology, dataset, trainer, checkpoint, out, command, resumed)
 
 
 def require(method: Method) -> None:
@@ -201,6 +204,9 @@ def restored(path: Path, dataset: Dataset) -> tuple[Checkpoint, Trainer]:
     if identity.get("version") != _TRAINING_VERSION:
         raise ModelError(f"{path} must be of training version {_TRAINING_VERSION}, not "
                          f"{identity.get('version')!r}")
+    if identity.get("high") != dataset.high:
+        raise ModelError(f"{path} must be judged on images of 0..{identity.get('high')}, not "
+                         f"0..{dataset.high}")
     method = method_of(identity["method"])
     require(method)
     trainer = method.trainer(Topology.of(identity["topology"]), dataset, identity["epochs"],

@@ -14,6 +14,7 @@ whose state is part of `state` (an LFSR).
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -150,6 +151,14 @@ class Method(ABC):
     def default_epochs(self) -> int:
         """Epochs of a training that was not told how many."""
         return 10
+
+    def default_topology(self, shape: tuple[int, ...], classes: int) -> str:
+        """Topology of a training that was not told which, for images of that shape."""
+        return f"{math.prod(shape)}-64-{classes}"
+
+    def remark(self, topology: Topology) -> str:
+        """What a user should know before this topology is trained; "" for nothing."""
+        return ""
 
     @abstractmethod
     def trainer(self, topology: Topology, dataset: Dataset, epochs: int, seed: int) -> Trainer:

@@ -94,6 +94,19 @@ class AdderNet(Method):
             raise UsageError(f"bits of method {cls.name} must be a number of 2..8, not {text!r}")
         return replace(cls(**options), bits=int(text))
 
+    def default_topology(self, shape: tuple[int, ...], classes: int) -> str:
+        flatten = "flatten, " if len(shape) > 1 else ""
+        return f"{flatten}dense 64, batch_norm, relu, dense {classes}, batch_norm"
+
+    def remark(self, topology: Topology) -> str:
+        for index, layer in enumerate(topology.layers):
+            if isinstance(layer, plan.Conv | plan.Dense) \
+                    and not isinstance([*topology.layers, None][index + 1], plan.BatchNorm):
+                return (f"layer {index} ({type(layer).__name__}) has no batch_norm behind it: sums "
+                        f"of distances are large and all of one sign, and such a network hardly "
+                        f"learns")
+        return ""
+
     def trainer(self, topology: Topology, dataset: Dataset, epochs: int, seed: int
                 ) -> AdderTrainer:
         if self.bits and not self.start and self.fine_tune >= epochs:
