@@ -3,8 +3,9 @@
 Its golden face is `predict`; its hardware face is `create`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from amaranth.back import rtlil
@@ -20,8 +21,12 @@ from .network import Network
 from .operands import check_arithmetics
 from .program import Program
 from .schedule import Schedule
+from .weight_store import WeightStore
 
-__all__ = ["Design", "TOP", "MAX_ROWS", "MAX_COLUMNS", "MAX_INPUT_BITS"]
+if TYPE_CHECKING:
+    from .devices import Device
+
+__all__ = ["Design", "TOP", "MAX_ROWS", "MAX_COLUMNS", "MAX_INPUT_BITS", "WEIGHTS"]
 
 #: Name of the emitted top module.
 TOP = "nmahw_top"
@@ -29,6 +34,8 @@ TOP = "nmahw_top"
 MAX_ROWS = MAX_COLUMNS = 64
 #: Widest element of an input: what the simulation harness can send in a beat.
 MAX_INPUT_BITS = 32
+#: Where weights may be: what suits a device; in its configuration; in memory loaded at start.
+WEIGHTS = ("auto", "constant", "loaded")
 # Words of activation memory a lane may need, and weights in all, those that fill up tiles
 # included: far above what any supported device holds.
 _MAX_WORDS = 1 << 16
@@ -51,6 +58,8 @@ class Design:
     skip_zeros : bool
         Whether tap tiles whose weights are all zero are left out. It takes two tables, and pays
         where many weights are zero.
+    store : WeightStore, optional
+        Memory that weights are loaded into at start; by default they are constants.
     """
 
     network: Network
@@ -58,6 +67,7 @@ class Design:
     rows: int
     columns: int
     skip_zeros: bool = False
+    store: WeightStore | None = None
 
     def __post_init__(self):
         for what, value, limit in (("rows", self.rows, MAX_ROWS),
@@ -80,7 +90,7 @@ class Design:
 
     @classmethod
     def of(cls, network: Network, arithmetic: str, rows: int, columns: int,
-           skip_zeros: bool = False) -> "Design":
+           skip_zeros: bool = False, store: WeightStore | None = None) -> "Design":
         """A design with the arithmetics of that name, as wide as the network needs.
 
         Parameters
@@ -92,6 +102,7 @@ class Design:
             `nmahw.choose`.
         rows, columns : int
         skip_zeros : bool
+        store : WeightStore, optional
 
         Raises
         ------
@@ -107,7 +118,26 @@ class Design:
         for instance in dict.fromkeys(arithmetics):
             if not instance.exact:
                 network = approximated(network, instance)
-        return cls(network, arithmetics, rows, columns, skip_zeros)
+        return cls(network, arithmetics, rows, columns, skip_zeros, store)
+
+    def with_weights(self, choice: str, device: "Device") -> "Design":
+        """The same design with its weights where `choice`, one of `WEIGHTS`, says.
+
+        ``"auto"`` loads them where they are too many for the device's block RAM and it has a
+        memory for them.
+
+        Raises
+        ------
+        UsageError
+            Unknown choice, or weights that cannot be loaded: see `WeightStore`.
+        """
+        if choice not in WEIGHTS:
+            raise UsageError(f"weights must be one of {', '.join(WEIGHTS)}, not {choice!r}")
+        own = device.weight_store
+        fits = self.memory_bits <= device.limits["block_ram"] * device.rules.block_ram_bits
+        if choice == "constant" or (choice == "auto" and (fits or own is None)):
+            return self
+        return replace(self, store=own or WeightStore())
 
     @property
     def arithmetic(self) -> Arithmetic | Mixture:
@@ -124,7 +154,7 @@ class Design:
     def schedule(self) -> Schedule:
         """The program cut into tiles for this array."""
         return Schedule(self.program, self.arithmetics, self.rows, self.columns,
-                        skip_zeros=self.skip_zeros)
+                        skip_zeros=self.skip_zeros, store=self.store)
 
     @property
     def macs_per_image(self) -> int:
@@ -138,7 +168,7 @@ class Design:
 
     @property
     def memory_bits(self) -> int:
-        """Bits of all weight and activation memories."""
+        """Bits of all weight and activation memories, but for weights that are loaded."""
         return self.schedule.memory_bits
 
     def predict(self, images: np.ndarray) -> np.ndarray:

@@ -116,10 +116,9 @@ class Schedule:
 
     @cached_property
     def lead_cycles(self) -> int:
-        """How much earlier weights are read than the way of the activations would allow."""
-        if self.layout is None:
-            return 0
-        return max(0, self.layout.cycles + 1 - FEED_CYCLES - self.engines[0].row_latency_cycles)
+        """How much later activations come, so that weights can be read in several cycles."""
+        read = 0 if self.layout is None else self.layout.cycles
+        return max(0, read + 1 - FEED_CYCLES - self.engines[0].row_latency_cycles)
 
     @cached_property
     def _cut(self) -> tuple[PassSchedule, ...]:
@@ -278,19 +277,15 @@ class Schedule:
     def codes_of(self, passes: tuple[PassSchedule, ...], fill: bool = False) -> np.ndarray:
         """Weight codes of some passes of an engine.
 
-        With `fill`, columns without a channel count as used, so that whether a weight is used is
-        the same in a whole row. What they compute is never looked at.
+        With `fill`, columns without a channel count as used, so that a whole row's marks are
+        equal. What they compute is never looked at.
         """
         weights = np.concatenate([self._tiled(p, p.work.weights) for p in passes])
-        used = np.concatenate([self._tiled(p, np.ones_like(p.work.weights), int(fill))
-                               for p in passes])
+        used = np.concatenate([self._tiled(p, np.ones_like(p.work.weights), fill) for p in passes])
         return passes[0].arithmetic.encode_weights(weights, used.astype(bool))
 
     def _tiled(self, p: PassSchedule, values: np.ndarray, beside: int = 0) -> np.ndarray:
-        """Values (taps, channels) as (tiles, rows, columns, taps of an element), 0 outside.
-
-        Channels that there are not have the value `beside`.
-        """
+        """Values (taps, channels) as (tiles, rows, columns, taps), 0 or `beside` outside."""
         taps = p.arithmetic.taps
         padded = np.zeros((p.tap_tiles * self.rows * taps, p.channel_tiles * self.columns),
                           dtype=np.int64)

@@ -224,6 +224,10 @@ def _command(design: "Design", program: Path, ports: dict[str, Port], images: np
     stem.with_suffix(".images").write_bytes(bits.astype("<u4").tobytes())
     # A stalled stream is slower by its probability; 8 images without a sign of life are plenty.
     watchdog = 20_000 + 8 * (design.cycles_per_image + network.input_format.size)
+    layout = design.schedule.layout
+    if layout is not None:
+        stem.with_suffix(".weights").write_bytes(layout.image)
+        more = [*more, f"--weights={stem}.weights"]
     return [str(program), f"--images={stem}.images", f"--result={stem}.result",
             f"--inputs={network.input_format.size}", f"--outputs={network.output_format.size}",
             f"--passes={len(design.program.passes)}", f"--watchdog={watchdog}", *more]

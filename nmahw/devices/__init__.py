@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..errors import UsageError
 from ..netlist import count_cells
 from ..registry import Registry
+from ..weight_store import WeightStore
 
 if TYPE_CHECKING:
     from amaranth.hdl import Instance, Signal
@@ -105,6 +106,8 @@ class Device:
         family counts them separately.
     arguments : tuple of str
         What nextpnr has to be told about the part.
+    weight_store : WeightStore or None
+        Large memories that configuration cannot fill, for weights that are loaded at start.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Device:
     family: str
     limits: Mapping[str, int]
     arguments: tuple[str, ...] = field(default=())
+    weight_store: WeightStore | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "limits", MappingProxyType(dict(self.limits)))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .._mapping_rules import MappingRules
+from ..weight_store import WeightStore
 from . import Device, Family, FlowOptions, Pll, count
 from ._plls import ice40_pll
 
@@ -29,8 +30,9 @@ class Ice40(Family):
                {"lut": 7680, "ff": 7680, "dsp": 0, "block_ram": 32},
                ("--hx8k", "--package", "ct256")),
         Device("ice40-up5k", "iCE40UP5K-SG48", "ice40",
-               {"lut": 5280, "ff": 5280, "dsp": 8, "block_ram": 30},
-               ("--up5k", "--package", "sg48")),
+               {"lut": 5280, "ff": 5280, "dsp": 8, "block_ram": 30, "spram": 4},
+               ("--up5k", "--package", "sg48"),
+               WeightStore(blocks=4, block_bits=16, block_words=1 << 14, style="huge")),
         Device("ice40-hx1k", "iCE40HX1K-TQ144", "ice40",
                {"lut": 1280, "ff": 1280, "dsp": 0, "block_ram": 16},
                ("--hx1k", "--package", "tq144")),
@@ -133,10 +135,12 @@ class Ice40(Family):
 
     @classmethod
     def utilisation(cls, raw: Mapping[str, int], cells: Mapping[str, int]) -> dict[str, int]:
+        spram = raw.get("ICESTORM_SPRAM", 0)
         return {"lut": raw["ICESTORM_LC"], "ff": count(cells, "SB_DFF"),
                 "dsp": raw.get("ICESTORM_DSP", 0), "block_ram": raw["ICESTORM_RAM"],
-                "carry": cells.get("SB_CARRY", 0)}
+                "carry": cells.get("SB_CARRY", 0), **({"spram": spram} if spram else {})}
 
     @classmethod
     def vendor_cells(cls) -> Mapping[str, str]:
-        return {"ICESTORM_LC": "lut", "ICESTORM_DSP": "dsp", "ICESTORM_RAM": "block_ram"}
+        return {"ICESTORM_LC": "lut", "ICESTORM_DSP": "dsp", "ICESTORM_RAM": "block_ram",
+                "ICESTORM_SPRAM": "spram"}

@@ -48,8 +48,8 @@ class Accelerator(wiring.Component):
         Pulse: `s_axis_tlast` came at the wrong element; that image was dropped.
     trace_valid, trace_layer, trace_address, trace_data : Out
         Only with `trace`.
-    loading : In
-        Only if weights are loaded at start: a `Loading`, see there. No image may be on its way.
+    load_enable, load_write, load_address, load_data, load_read
+        Only if weights are loaded at start: see `loading_signature`. No image may be on its way.
     """
 
     def __init__(self, schedule: Schedule, trace: bool = False):
@@ -78,7 +78,9 @@ class Accelerator(wiring.Component):
                       "trace_address": Out(self._way_out.w_addr.shape()),
                       "trace_data": Out(self._way_out.w_data.shape())}
         if schedule.layout is not None:
-            ports |= {"loading": In(loading_signature(schedule.layout))}
+            # One by one: Verilator mangles the names that nested ports would get.
+            ports |= {f"load_{name}": member.flip() for name, member in
+                      loading_signature(schedule.layout).members.items()}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -149,7 +151,9 @@ class Accelerator(wiring.Component):
             if schedule.layout is not None:
                 m.d.comb += [engine.step.eq(sequencer.tags.valid & sequencer.tags.first_phase),
                              engine.loaded.eq(cfg["loaded"])]
-                wiring.connect(m, wiring.flipped(self.loading), engine.loading)
+                m.d.comb += [getattr(engine.loading, name).eq(getattr(self, f"load_{name}"))
+                             for name in ("enable", "write", "address", "data")]
+                m.d.comb += self.load_read.eq(engine.loading.read)
         m.d.comb += way_out.emit.eq(self._engines[0].emit)
         for column in range(schedule.columns):
             m.d.comb += way_out.sums[column].eq(self._engines[0].sums[column])

@@ -8,7 +8,7 @@ from ..schedule import Schedule
 from .accumulators import EARLY_CYCLES, Accumulators
 from .array import SystolicArray
 from .common import Tags, delayed_tags
-from .loaded_weights import LoadedWeights
+from .loaded_weights import LoadedWeights, loading_signature
 from .weights import HeldWeights, WeightMemory
 
 __all__ = ["Engine"]
@@ -56,7 +56,7 @@ class Engine(wiring.Component):
             "phases": In(members["phase"].shape).array(schedule.rows),
             **({"load": In(1), "start": In(1), "load_base": In(self.weights.base.shape())}
                if held else {"weight": In(members["weight"].shape)}),
-            **({"step": In(1), "loaded": In(1), "loading": In(self.weights.loading.signature)}
+            **({"step": In(1), "loaded": In(1), "loading": In(loading_signature(schedule.layout))}
                if stored else {}),
             "tags": In(Tags),
             "sums": Out(self.accumulators.sum_shape).array(schedule.columns),

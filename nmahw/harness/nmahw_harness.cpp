@@ -14,6 +14,7 @@
 //   --reset-cycle=N     reset in this cycle, then go on with the first unanswered image
 //   --watchdog=N        cycles without any progress after which the design is given up
 //   --first-image=N     what the first image is called in messages
+//   --weights=FILE      bytes to load first, for a design whose weights are loaded
 //   --trace-image=N     record the results written to activation memory for this image
 //
 // Exit codes: 0 done; 2 usage or file; 3 the design broke a rule or stopped (text on stderr).
@@ -54,7 +55,7 @@ namespace {
 }
 
 struct Options {
-    std::string images, result;
+    std::string images, result, weights;
     uint64_t inputs = NMAHW_INPUTS, outputs = NMAHW_OUTPUTS, passes = NMAHW_PASSES;
     uint64_t stall_seed = 0, watchdog = 1'000'000, first_image = 0;
     int64_t reset_cycle = -1, trace_image = -1;
@@ -72,6 +73,7 @@ Options parse(int count, char** values) {
         auto number = [&] { return std::strtoull(value.c_str(), nullptr, 0); };
         if (name == "images") options.images = value;
         else if (name == "result") options.result = value;
+        else if (name == "weights") options.weights = value;
         else if (name == "inputs") options.inputs = number();
         else if (name == "outputs") options.outputs = number();
         else if (name == "passes") options.passes = number();
@@ -126,6 +128,45 @@ private:
     uint64_t threshold_, state_;
 };
 
+std::vector<unsigned char> read_bytes(const std::string& path) {
+    std::FILE* file = std::fopen(path.c_str(), "rb");
+    if (!file) stop(2, "cannot read %s", path.c_str());
+    std::vector<unsigned char> data;
+    for (int byte; (byte = std::fgetc(file)) != EOF;) data.push_back((unsigned char)byte);
+    std::fclose(file);
+    return data;
+}
+
+// Fills the memory of a design whose weights are loaded, and reads all of it back.
+template <class T> void load_weights(T& top, const std::vector<unsigned char>& bytes) {
+    if constexpr (requires { top.load_address; top.load_read; }) {
+        auto tick = [&] {
+            top.clk = 0;
+            top.eval();
+            top.clk = 1;
+            top.eval();
+        };
+        top.load_enable = top.load_write = 1;
+        for (size_t i = 0; i < bytes.size(); i++) {
+            top.load_address = i;
+            top.load_data = bytes[i];
+            tick();
+        }
+        top.load_write = 0;
+        for (size_t i = 0; i < bytes.size(); i++) {
+            top.load_address = i;
+            tick();
+            tick();
+            if (top.load_read != bytes[i])
+                stop(3, "byte %zu of the weights must be 0x%02x, as loaded, not 0x%02x", i,
+                     (unsigned)bytes[i], (unsigned)top.load_read);
+        }
+        top.load_enable = 0;
+    } else if (!bytes.empty()) {
+        stop(2, "the design has no memory to load weights into");
+    }
+}
+
 struct TraceWrite { int64_t layer, address, data, cycle; };
 
 // The trace ports are optional; a top without them compiles just the same.
@@ -149,6 +190,7 @@ public:
         using clock = std::chrono::steady_clock;
         auto shown = clock::now();
         top_.m_axis_tready = 0;
+        if (!options_.weights.empty()) load_weights(top_, read_bytes(options_.weights));
         reset();
         while (out_image_ < images_) {
             if (now_ == options_.reset_cycle) reset();
