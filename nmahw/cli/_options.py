@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ..network import Network
 
 __all__ = ["Model", "Arithmetic", "Arithmetics", "Array", "Baud", "Data", "DeviceName", "Jobs",
-           "Port", "load_data", "read_array", "read_arithmetics", "read_bits", "read_choice",
-           "read_integers", "read_ratio", "read_shape"]
+           "Port", "Weights", "load_data", "read_array", "read_arithmetics", "read_bits",
+           "read_choice", "read_integers", "read_ratio", "read_shape"]
 
 #: Word that stands for everything there is, or for the bundled sample.
 ALL, SAMPLE = "all", "sample"
@@ -45,6 +45,11 @@ Baud = Annotated[int, typer.Option(
     "--baud", metavar="N", min=300, help="Of a serial port.")]
 Jobs = Annotated[int, typer.Option(
     "--jobs", metavar="N", min=1, help="Programs that run at the same time.")]
+
+Weights = Annotated[str, typer.Option(
+    "--weights", metavar="WHERE", help="'constant': in the bitstream; 'loaded': in memory that the "
+    "host loads at start; 'auto': loaded where they are too many for the device's block RAM and "
+    "it has memory for them.")]
 
 
 def _integers(text: str, separator: str) -> tuple[int, ...] | None:

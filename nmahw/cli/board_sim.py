@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import EnvironmentProblem, UsageError
-from ._options import Arithmetic, Array, Model, read_array, read_choice
+from ._options import Arithmetic, Array, Model, Weights, read_array, read_choice
 from ._terminal import tell, tell_error, working
 
 EXAMPLE = "nmahw board-sim lenet5-w8a8 --board ulx3s_45f"
@@ -16,6 +16,7 @@ def command(
         model: Model, arith: Arithmetic = "quarter_square", array: Array = "8x8",
         board: Annotated[str, typer.Option(
             "--board", metavar="NAME", help="Whose clock and line: {boards}.")] = "ulx3s_45f",
+        weights: Weights = "auto",
         tcp: Annotated[str | None, typer.Option(
             "--tcp", metavar="HOST:PORT", show_default=False,
             help="Listen there instead of making a pseudo-terminal; port 0 is any free one.")
@@ -43,6 +44,7 @@ def command(
     address = None if tcp is None else _address(tcp)
     network = load_model(model)
     design = Design.of(network, read_choice(network, arith, rows, columns), rows, columns)
+    design = design.with_weights(weights, chosen.fpga())
     if not uart and baud_error:
         raise UsageError("a baud error needs --uart: bytes have no bit time")
     with VirtualBoard(design, chosen.clock_hz, baud if uart else None,

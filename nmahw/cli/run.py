@@ -43,6 +43,7 @@ def command(
     import time
 
     from ..link.host import Host
+    from ..link.loading import load_weights
     from ..link.ports import SerialLine
     from ..link.recognise import network_on
     with SerialLine(port, baud) as line:
@@ -51,6 +52,9 @@ def command(
         tell(f"board: {board.title}, {board.arithmetic}, {board.cycles_per_image:,} cycles an "
              f"image at {board.clock_hz / 1e6:g} MHz, network {board.network_sha256[:16]}")
         network = network_on(board, model)
+        with working("loading weights") as work:
+            if load_weights(host, network, work.count):
+                tell(f"loaded {board.weights.size:,} bytes of weights")
         x, y = _load(images or [], board, network, invert)
         x, y = x[:limit], None if y is None else y[:limit]
         golden = None if network is None else network.predict(x).reshape(len(x), -1)

@@ -27,6 +27,7 @@ def command(
         ] = 5.0):
     """Serve a local web page: draw a digit, see the board's outputs beside the golden model's."""
     from ..link.host import Host
+    from ..link.loading import load_weights
     from ..link.ports import SerialLine
     from ..link.recognise import network_on
     from ..serve import BoardServer
@@ -42,7 +43,13 @@ def command(
     try:
         network = network_on(first.description, model)
         hosts = [first]
-        server = BoardServer(lambda: hosts.pop() if hosts else connect(), network, (bind, http))
+
+        def ready() -> Host:
+            host = hosts.pop() if hosts else connect()
+            load_weights(host, network)
+            return host
+
+        server = BoardServer(ready, network, (bind, http))
         tell(f"board: {first.description.title} by {first.description.arithmetic}")
         if network is None:
             tell_error("the board's network is not known: there is no golden model beside it; "

@@ -7,7 +7,7 @@ the other reads, and a test holds the form to docs/protocol.md byte by byte.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import MismatchError
@@ -16,14 +16,41 @@ from . import OUTSTANDING, PROTOCOL_VERSION
 if TYPE_CHECKING:
     from ..design import Design
 
-__all__ = ["Description"]
+__all__ = ["Description", "LoadedWeights"]
 
 _MAGIC = b"nmah"
 # Magic, version, outstanding images, elements and bytes of an input and of an output, flags,
 # cycles an image, clock in hertz, hash of the network.
 _FIXED = struct.Struct("<4sBBIBIBBII32s")
-_SIGNED_OUTPUT = 1
+_SIGNED_OUTPUT, _LOADED_WEIGHTS = 1, 2
 _LONGEST_TEXT = 255
+# Rows, columns, blocks of memory, bits of their words, words, bytes to load, CRC-32.
+_LOADING = struct.Struct("<BBBHIII")
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """What a host has to know to load a board's weights.
+
+    Attributes
+    ----------
+    rows, columns : int
+        Of the array.
+    blocks, block_bits, block_words : int
+        See `nmahw.weight_store.WeightStore`.
+    size : int
+        Bytes to load.
+    crc32 : int
+        Theirs.
+    """
+
+    rows: int
+    columns: int
+    blocks: int
+    block_bits: int
+    block_words: int
+    size: int
+    crc32: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,8 @@ class Description:
     clock_hz : int
     outstanding : int
         Images the board takes before the first one is answered.
+    weights : LoadedWeights or None
+        None where weights are constants.
     """
 
     title: str
@@ -58,6 +87,7 @@ class Description:
     cycles_per_image: int
     clock_hz: int
     outstanding: int = OUTSTANDING
+    weights: LoadedWeights | None = None
 
     @classmethod
     def of(cls, design: Design, clock_hz: int) -> Description:
@@ -65,19 +95,25 @@ class Description:
         from ..verilog import network_sha256
         network = design.network
         before, after = network.input_format, network.output_format
+        layout, store, weights = design.schedule.layout, design.store, None
+        if layout is not None:
+            weights = LoadedWeights(design.rows, design.columns, store.blocks, store.block_bits,
+                                    store.block_words, len(layout.image), layout.crc32)
         return cls(network.title, str(design.arithmetic), network_sha256(network),
                    before.size, -(-before.bits // 8), after.size, -(-after.bits // 8),
-                   after.signed, design.cycles_per_image, clock_hz)
+                   after.signed, design.cycles_per_image, clock_hz, weights=weights)
 
     def encode(self) -> bytes:
         """The payload of the reply to IDENTIFY."""
-        flags = _SIGNED_OUTPUT if self.signed_output else 0
+        flags = (_SIGNED_OUTPUT if self.signed_output else 0) \
+            | (_LOADED_WEIGHTS if self.weights else 0)
         return _FIXED.pack(_MAGIC, PROTOCOL_VERSION, self.outstanding, self.inputs,
                            self.input_bytes, self.outputs, self.output_bytes, flags,
                            self.cycles_per_image, self.clock_hz,
                            bytes.fromhex(self.network_sha256)) \
             + b"".join(bytes([len(text)]) + text for text in map(_short, (self.title,
-                                                                          self.arithmetic)))
+                                                                          self.arithmetic))) \
+            + (_LOADING.pack(*astuple(self.weights)) if self.weights else b"")
 
     @classmethod
     def decode(cls, payload: bytes) -> Description:
@@ -101,10 +137,12 @@ class Description:
             for _ in range(2):
                 texts.append(rest[1:1 + rest[0]].decode("utf-8", "replace"))
                 rest = rest[1 + rest[0]:]
+            weights = (LoadedWeights(*_LOADING.unpack_from(rest)) if flags & _LOADED_WEIGHTS
+                       else None)
         except (struct.error, IndexError):
             raise MismatchError("the board's description must be whole, but is cut off") from None
         return cls(texts[0], texts[1], sha256.hex(), inputs, input_bytes, outputs, output_bytes,
-                   bool(flags & _SIGNED_OUTPUT), cycles, clock_hz, outstanding)
+                   bool(flags & _SIGNED_OUTPUT), cycles, clock_hz, outstanding, weights)
 
 
 def _short(text: str) -> bytes:

@@ -8,7 +8,9 @@ dropped.
 from __future__ import annotations
 
 import secrets
+import struct
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,8 +27,10 @@ __all__ = ["COUNTERS", "Answer", "Host", "Line"]
 
 #: What COUNTERS tells, four bytes each, in this order (docs/protocol.md).
 COUNTERS: tuple[str, ...] = ("images", "bad_frames", "dropped_images", "cycles")
+#: Bytes of weights in one LOAD: short enough to be sent again.
+LOAD_BYTES = 1024
 # A dead line is found out in some seconds; a bad one still carries images.
-_TRIES, _IMAGE_TRIES = 5, 10
+_TRIES, _IMAGE_TRIES, _LOAD_TRIES = 5, 10, 3
 
 
 class Line(Protocol):
@@ -89,6 +93,8 @@ class Host:
     ----------
     repeated : int
         Requests that had to be sent again.
+    weights : bytes or None
+        What `run` loads again if the board has lost its weights; set by `load`.
 
     Raises
     ------
@@ -107,6 +113,7 @@ class Host:
         self._sequence = secrets.randbelow(1 << 16)
         self._pending: deque[Frame] = deque()
         self.repeated = 0
+        self.weights: bytes | None = None
         # Ends whatever half frame the line may hold.
         line.write(bytes([FLAG]))
         self.reset()
@@ -124,6 +131,45 @@ class Host:
                                 f"{len(payload) / 4:g}")
         return {name: int(value) for name, value in
                 zip(COUNTERS, np.frombuffer(payload, "<u4"), strict=True)}
+
+    def verify(self) -> int:
+        """CRC-32 of the weights on the board; if it is the right one, images may be run."""
+        return int.from_bytes(self._ask(Request.VERIFY).payload, "little")
+
+    def load(self, weights: bytes, say: Callable[[int, int], None] = lambda done, total: None
+             ) -> bool:
+        """Load the board's weights, unless they are there already.
+
+        Parameters
+        ----------
+        weights : bytes
+            All of them.
+        say : callable
+            Told how many bytes of how many are loaded.
+
+        Returns
+        -------
+        bool
+            Whether anything was loaded.
+
+        Raises
+        ------
+        MismatchError
+            The board has other contents in its memory than were loaded, or takes none.
+        """
+        self.weights = weights
+        expected = zlib.crc32(weights)
+        if self.verify() == expected:
+            return False
+        for _ in range(_LOAD_TRIES):
+            for at in range(0, len(weights), LOAD_BYTES):
+                self._ask(Request.LOAD, struct.pack("<I", at) + weights[at:at + LOAD_BYTES])
+                say(min(at + LOAD_BYTES, len(weights)), len(weights))
+            found = self.verify()
+            if found == expected:
+                return True
+        raise MismatchError(f"the board's weights must have the CRC-32 {expected:08x} after they "
+                            f"were loaded, not {found:08x}")
 
     def run(self, images: np.ndarray) -> Iterator[Answer]:
         """Answers to `images`, in the order in which they come.
@@ -159,8 +205,9 @@ class Host:
                     del sent[frame.sequence]
                     yield Answer(item.index, outputs, cycles, now - item.at_s, item.tries)
                 elif frame.kind == Request.ERROR | REPLY:
-                    self._judge(frame.payload)
-                    item.deadline_s = now  # busy: again
+                    if self._judge(frame.payload) == ErrorCode.NOT_LOADED:
+                        self.load(self.weights)  # the board was reset
+                    item.deadline_s = now  # again
             for sequence in [s for s, item in sent.items() if item.deadline_s <= now]:
                 item = sent.pop(sequence)
                 if item.tries >= _IMAGE_TRIES:
@@ -197,10 +244,11 @@ class Host:
                   for at in range(0, size, board.output_bytes)]
         return np.array(values, np.int64), int.from_bytes(payload[size:], "little")
 
-    def _judge(self, payload: bytes) -> None:
+    def _judge(self, payload: bytes) -> int:
+        """The error's code, if the request may be made again."""
         code = payload[0] if payload else 0
-        if code == ErrorCode.BUSY:
-            return
+        if code == ErrorCode.BUSY or (code == ErrorCode.NOT_LOADED and self.weights is not None):
+            return code
         known = {item.value: item.name.lower().replace("_", " ") for item in ErrorCode}
         raise MismatchError(f"the board must take the request, but refuses it: "
                             f"{known.get(code, f'error {code}')}")
@@ -226,12 +274,13 @@ class Host:
             self._pending.extend(self._decoder.feed(self._line.read(left)))
         return self._pending.popleft()
 
-    def _ask(self, kind: Request) -> Frame:
-        """The reply to a request without payload."""
+    def _ask(self, kind: Request, payload: bytes = b"") -> Frame:
+        """The reply to a request that is no RUN."""
         for attempt in range(_TRIES):
             self.repeated += attempt > 0
-            sequence = self._send(kind)
-            deadline_s = self._clock() + self._timeout_s + 200 * self._seconds_per_byte
+            sequence = self._send(kind, payload)
+            deadline_s = (self._clock() + self._timeout_s
+                          + (200 + 2 * len(payload)) * self._seconds_per_byte)
             while (frame := self._receive(deadline_s)) is not None:
                 # Anything else is a late answer to somebody else's request.
                 if frame.sequence == sequence and frame.kind == kind | REPLY:

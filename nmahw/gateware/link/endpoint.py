@@ -9,6 +9,7 @@ from ...errors import ModelError
 from ...link import MAX_PAYLOAD_BYTES
 from .answers import Answers
 from .frames import Deframer, Framer
+from .loading import Loading
 from .requests import Requests
 
 __all__ = ["Endpoint"]
@@ -28,7 +29,7 @@ class Endpoint(wiring.Component):
     i, o : In, Out
         Streams of bytes from and to the host.
     busy : Out
-        Whether the accelerator computes.
+        Whether the accelerator computes, or loaded weights are checked.
 
     Raises
     ------
@@ -43,9 +44,9 @@ class Endpoint(wiring.Component):
     def __init__(self, design: Design, description: bytes):
         check_lengths(design)
         self._accelerator = accelerator = design.create()
-        network = design.network
+        network, self._layout = design.network, design.schedule.layout
         self._requests = Requests(network.input_format.size,
-                                  len(accelerator.s_axis_tdata) // 8)
+                                  len(accelerator.s_axis_tdata) // 8, self._layout is not None)
         self._answers = Answers(description, network.output_format.size,
                                 len(accelerator.m_axis_tdata) // 8)
         super().__init__()
@@ -76,10 +77,27 @@ class Endpoint(wiring.Component):
             answers.reset_link.eq(requests.reset_link),
             answers.bad_frame.eq(requests.counted_bad),
             answers.dropped_image.eq(accelerator.frame_error),
-            requests.outstanding.eq(answers.outstanding), requests.loaded.eq(1),
-            self.busy.eq(accelerator.busy),
+            requests.outstanding.eq(answers.outstanding),
         ]
+        if self._layout is None:
+            m.d.comb += [requests.loaded.eq(1), self.busy.eq(accelerator.busy)]
+        else:
+            self._connect_loading(m, requests, answers, accelerator)
         return m
+
+    def _connect_loading(self, m, requests, answers, accelerator) -> None:
+        m.submodules.loading = loading = Loading(self._layout)
+        m.d.comb += [
+            *(getattr(loading, name).eq(getattr(requests, name))
+              for name in ("load_valid", "load_address", "load_data", "verify")),
+            requests.verified.eq(loading.verified), requests.loaded.eq(loading.loaded),
+            answers.check.eq(loading.check),
+            *(getattr(accelerator, f"load_{name}").eq(getattr(loading.memory, name))
+              for name in ("enable", "write", "address", "data")),
+            loading.memory.read.eq(accelerator.load_read),
+            # A simulation may rest when nothing is going on.
+            self.busy.eq(accelerator.busy | loading.checking),
+        ]
 
 
 def check_lengths(design: Design) -> None:

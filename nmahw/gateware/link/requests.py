@@ -50,6 +50,8 @@ class Requests(wiring.Component):
     reset_link : Out
         Pulse: RESET; images that are on their way are not to be answered any more.
     loaded : In
+    verify, verified : Out, In
+        The memory is to be checked, until it was.
     load_valid, load_address, load_data : Out
         A byte for the memory.
     counted_bad : Out
@@ -64,7 +66,7 @@ class Requests(wiring.Component):
                 data.StructLayout({"data": 8 * element_bytes, "last": 1}))),
             "reply": Out(stream.Signature(Reply)),
             "image": Out(1), "sequence": Out(16), "outstanding": In(range(OUTSTANDING + 1)),
-            "reset_link": Out(1), "loaded": In(1),
+            "reset_link": Out(1), "loaded": In(1), "verify": Out(1), "verified": In(1),
             "load_valid": Out(1), "load_address": Out(32), "load_data": Out(8),
             "counted_bad": Out(1),
         })
@@ -92,6 +94,9 @@ class Requests(wiring.Component):
                          self.elements.payload.last.eq(last), self.elements.valid.eq(1)]
 
         running = Signal()
+        verifying, verified = Const(0), Signal()
+        if self._loads:
+            verifying = (kind == Request.VERIFY) & (error == 0)
         complete = Signal()
         m.d.comb += complete.eq(parts == self._bytes - 1)
         with m.FSM():
@@ -107,7 +112,7 @@ class Requests(wiring.Component):
                         m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.sync += [place.eq(0), left.eq(length), tail.eq(0), held.eq(0), begun.eq(0),
-                             parts.eq(0)]
+                             parts.eq(0), verified.eq(0)]
                 self._check(m, kind, length, error, running)
                 m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
@@ -153,6 +158,9 @@ class Requests(wiring.Component):
                 with m.Elif(running):
                     m.d.comb += self.image.eq(1)
                     m.next = "LAST" if self._elements == 1 else "LAST_BUT_ONE"
+                with m.Elif(verifying & ~verified):
+                    m.d.comb += self.verify.eq(1)
+                    m.d.sync += verified.eq(self.verified)
                 with m.Else():
                     m.d.comb += [self.reply.valid.eq(1), self.reply.payload.sequence.eq(sequence),
                                  self.reply.payload.kind.eq(Mux(error, Request.ERROR, kind)),
@@ -199,9 +207,12 @@ class Requests(wiring.Component):
             with m.Case(Request.IDENTIFY, Request.COUNTERS, Request.RESET):
                 need(length == 0)
             if self._loads:
+                # Not while an image is computed: its answer would be wrong.
                 with m.Case(Request.LOAD):
+                    need(self.outstanding == 0, ErrorCode.BUSY)
                     need(length > 4)
                 with m.Case(Request.VERIFY):
+                    need(self.outstanding == 0, ErrorCode.BUSY)
                     need(length == 0)
             with m.Default():
                 m.d.sync += error.eq(ErrorCode.UNKNOWN)
