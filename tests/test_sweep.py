@@ -18,7 +18,7 @@ from nmahw.sweep.networks import Networks
 from nmahw.sweep.pareto import front, hypervolume, oriented
 from nmahw.sweep.plan import SweepPlan
 from nmahw.sweep.progress import Progress, duration
-from nmahw.sweep.search import SearchPlan, Selection, reference_point
+from nmahw.sweep.search import SearchPlan, Selection, _gains, reference_point
 from nmahw.sweep.spec import Point, read_spec
 from nmahw.sweep.store import Store, point_key
 
@@ -116,13 +116,15 @@ BAD = {
     "a text for a number": ("[1, 2]", '["1"]', "seed must be an integer"),
     "bits of an integer network": ("seed =", 'bits = ["8x8"]\nseed =', "has its own"),
     "not TOML": ("[grid]", "[grid", "must be TOML"),
-    "constraints at odds": ("[grid]", "[constraints]\nlut_min = 9\nlut_max = 8\n[grid]",
+    "constraints at odds": ("[grid]", "[search]\n[constraints]\nlut_min = 9\nlut_max = 8\n[grid]",
                             "must not contradict each other: lut_min = 9 is above lut_max = 8"),
     "accuracy above one": ("[grid]", "[constraints]\naccuracy_min = 99\n[grid]",
                            "accuracy_min must be at most 1, not 99"),
     "less than nothing": ("[grid]", "[constraints]\nlut_max = -1\n[grid]", "must be at least 0"),
     "an unknown constraint": ("[grid]", "[constraints]\nfmax_min = 1\n[grid]",
                               "did you mean 'fmax_mhz_min'"),
+    "constraints of nothing": ("[grid]", "[constraints]\nlut_max = 8\n[grid]",
+                               "must come with .search.: without it, everything is built"),
     "fits perhaps": ("[grid]", "[constraints]\nfits = 'perhaps'\n[grid]", "true or false"),
     "the wrong way": ("[grid]", "[objective]\nminimise = ['fmax_mhz', 'lut']\n[grid]",
                       "of which less is better, not fmax_mhz"),
@@ -341,8 +343,43 @@ def test_a_search_in_a_sweep_keeps_budget_and_goes_on(spec, store):
 
 def test_a_search_leaves_out_what_breaks_constraints(spec, store):
     text = GRID + "[search]\nbudget = 1\n[constraints]\naccuracy_min = 0.95\n"
-    ran = Here().run(plan_of(spec(text), store, SearchPlan))
-    assert ran and all(label[0] == "design" for label, _ in ran)
+    with pytest.raises(UsageError, match="at least one design, but none of 4 keeps them"):
+        Here().run(plan_of(spec(text), store, SearchPlan))
+    assert not store.attempts() and len(store.designs()) == 4
+
+
+def test_a_search_counts_nothing_that_breaks_constraints_when_built(spec, store):
+    # The stand-in's larger designs have 1,601 LUT and more; the estimator thinks less of them.
+    text = GRID + "[search]\nbudget = 1\n[constraints]\nlut_max = 1600\n"
+    plan = plan_of(spec(text), store, SearchPlan)
+    ran = Here().run(plan)
+    assert {label[1].rows for label, _ in ran if label[0] == "run"} == {2, 4}
+    assert {key[0][3] for key in plan._selection._measured} == {2}
+
+
+def test_a_search_waits_for_what_its_workers_do(spec, store):
+    text = GRID.replace('"4x4"]', '"4x4", "2x4", "4x2"]') + "[search]\nbudget = 1\n"
+    plan = plan_of(spec(text), store, SearchPlan)
+    while (task := plan.next_task()).label[0] == "design":
+        plan.finished([(task, job.guarded(task.function, task.payload, {}))])
+    # One worker: the next candidate is chosen when this one is known, or there is another worker.
+    assert plan.next_task() is None
+    plan.tick(1, 2)
+    other = plan.next_task()
+    assert other.label[1].design != task.label[1].design
+    assert plan.next_task() is None
+
+
+def test_gains_are_what_hypervolumes_say():
+    dice = np.random.default_rng(5)
+    for axes in (2, 3):
+        have, rows = dice.uniform(size=(9, axes)), dice.uniform(size=(30, axes))
+        reference = np.full(axes, 0.9)
+        base = hypervolume(have, reference)
+        assert np.allclose(_gains(have, rows, reference), [
+            hypervolume(np.vstack([have, row]), reference) - base for row in rows])
+        assert np.allclose(_gains(have[:0], rows, reference),
+                           [hypervolume(row[None], reference) for row in rows])
 
 
 def test_a_missing_extra_names_the_command(tmp_path, spec, monkeypatch, capsys):
@@ -370,7 +407,7 @@ def test_an_unreachable_scheduler_is_told_in_time(tmp_path, spec, capsys, monkey
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens there
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(EnvironmentProblem, match="did not answer within 1 s"):
+        with pytest.raises(EnvironmentProblem, match="did not answer as one within 1 s"):
             engine.Engine(cluster=address)
     with pytest.raises(EnvironmentProblem, match="must be the address"):
         engine.Engine(cluster="nonsense://x")
@@ -394,7 +431,7 @@ def test_what_stops_a_sweep_tells_how_to_go_on(tmp_path, spec, capsys, monkeypat
 
 
 @pytest.mark.parametrize("arguments, code, said", [
-    (["--export", "x.txt"], 2, "--export must end in"), (["--workers", "0"], 2, "workers"),
+    (["--export", "x.txt"], 2, "an export must end in"), (["--workers", "0"], 2, "workers"),
 ])
 def test_bad_options(tmp_path, spec, capsys, arguments, code, said):
     spec()

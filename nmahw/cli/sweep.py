@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
 from ._terminal import show_path, show_table, tell, tell_error, working
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 EXAMPLE = "nmahw sweep benchmarks/sweeps/digits.toml -o digits.sqlite --workers 2"
 # In a plain log, how often progress is told, seconds.
 _TOLD_EVERY_S = 10.0
-_EXPORTS = (".csv", ".json", ".parquet")
 
 
 def command(
@@ -51,14 +49,16 @@ def command(
     command goes on.
     """
     from ..sweep.engine import SchedulerLost
+    from ..sweep.export import check_export, export_attempts
     from ..sweep.run import dry_run as forecast_of
     from ..sweep.run import load, sweep
-    if export is not None and export.suffix not in _EXPORTS:
-        raise UsageError(f"--export must end in {', '.join(_EXPORTS)}, not {export.name!r}")
     if dry_run:
-        _tell_forecast(forecast_of(load(spec, limit_s), output, workers, tell), workers,
-                       load(spec).currency)
+        wanted = load(spec, limit_s)
+        _tell_forecast(forecast_of(wanted, output, workers, tell), workers, wanted.currency)
         return
+    if export is not None:
+        check_export(export)
+    show = None
     try:
         with working("sweeping") as work:
             show = _Shown(work)
@@ -66,14 +66,16 @@ def command(
                             retry=retry, say=work.say, show=show)
             show.last()
     except BaseException as end:
-        # Interrupts and signals are no plain exceptions.
-        if isinstance(end, (SchedulerLost, typer.Abort)) or not isinstance(end, Exception):
+        # Interrupts and signals are no plain exceptions. Whatever else ends a sweep that was on
+        # its way (a full disk, a scheduler that is gone) can be mended as well.
+        begun = show is not None and show.begun
+        if begun or isinstance(end, (SchedulerLost, typer.Abort)) \
+                or not isinstance(end, Exception):
             _tell_resume()
         raise
     show_table("Attempts", ("status", "attempts"), sorted(outcome.statuses.items()))
     show_path("results", output)
     if export is not None:
-        from ..sweep.export import export_attempts
         show_path("export", export_attempts(output, export))
 
 
@@ -112,6 +114,11 @@ class _Shown:
         if now - self._told > _TOLD_EVERY_S:
             self._told = now
             self._work.say(self._text)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything to go on from."""
+        return bool(self._text)
 
     def last(self) -> None:
         """Say how it ended."""

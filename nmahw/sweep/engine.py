@@ -4,6 +4,7 @@ A bounded number of tasks is with the workers at any time; the plan is asked for
 come, so a sweep's size costs no memory. A task whose worker is lost is a result as well.
 """
 
+import asyncio
 import itertools
 import logging
 import os
@@ -119,17 +120,15 @@ class Engine:
                     n_workers=workers, threads_per_worker=1, processes=True,
                     dashboard_address="127.0.0.1:0", memory_limit=0,
                     silence_logs=logging.CRITICAL, host="127.0.0.1")
+            else:
+                _find_scheduler(cluster)
             self._client = Client(self._local or cluster, timeout=_CONNECT_S,
                                   set_as_default=False)
         except (OSError, ValueError) as error:
             self.close(hurry=True)
-            if cluster is None:
-                raise EnvironmentProblem(f"local workers could not be started: {error}"
-                                         ) from None
-            raise EnvironmentProblem(
-                f"cluster must be the address of a running Dask scheduler, for example "
-                f"tcp://10.0.0.1:8786; {cluster} did not answer within {_CONNECT_S} s "
-                f"({type(error).__name__})") from None
+            what = "local workers could not be started" if cluster is None else \
+                f"scheduler {cluster} must take connections"
+            raise EnvironmentProblem(f"{what}: {error}") from None
         except BaseException:
             self.close(hurry=True)
             raise
@@ -277,6 +276,25 @@ class Engine:
 
     def _nannies(self) -> list:
         return [] if self._local is None else list(self._local.workers.values())
+
+
+def _find_scheduler(address: str) -> None:
+    """Make sure that a scheduler answers there, before a client that would be hard to end."""
+    from distributed.core import rpc
+
+    async def ask() -> str:
+        async with rpc(address, timeout=_CONNECT_S) as remote:
+            return str((await remote.identity())["type"])
+    try:
+        answer = f"a {asyncio.run(asyncio.wait_for(ask(), _CONNECT_S))} answered there"
+    except Exception as error:
+        # Whatever is there instead may answer anything: MemoryError, for example, is what a length
+        # that is none gives.
+        answer = f"it did not answer as one within {_CONNECT_S} s ({type(error).__name__})"
+    if answer != "a Scheduler answered there":
+        raise EnvironmentProblem(
+            f"cluster must be the address of a running Dask scheduler, for example "
+            f"tcp://10.0.0.1:8786, not {address!r}: {answer}")
 
 
 def _why(future: object) -> str:

@@ -51,7 +51,7 @@ def dry_run(spec: Spec, output: Path, workers: int,
     """What a sweep would do and take; writes nothing."""
     networks = Networks(spec, say)
     times = []
-    if output.is_file():
+    if output.exists():
         with Store(output) as store:
             times = store.attempts()
     return forecast(spec, networks, times, workers)
@@ -112,7 +112,5 @@ def sweep(path: str | Path, output: str | Path, *, workers: int = 2, cluster: st
             plan.tick = shown
             engine.run(plan)
         progress = plan.progress
-        counts: dict[str, int] = {}
-        for row in store.attempts():
-            counts[row["status"]] = counts.get(row["status"], 0) + 1
-        return Outcome(progress.total, progress.before, progress.done, progress.failed, counts)
+        return Outcome(progress.total, progress.before, progress.done, progress.failed,
+                       store.statuses())

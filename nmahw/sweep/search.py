@@ -15,7 +15,7 @@ Candidates are designs on devices; each costs as many runs as there are seeds. A
 
 import math
 import statistics
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -61,12 +61,18 @@ class Selection:
                            for key, row in estimated.items()}
         self._groups, self._budget = dict(groups), budget
         self._asked: set[Hashable] = set()
+        self._pending: dict[Hashable, None] = {}
         self._measured: dict[Hashable, dict[str, float]] = {}
 
     @property
     def spent(self) -> int:
         """Candidates that were asked for."""
         return len(self._asked)
+
+    @property
+    def pending(self) -> int:
+        """Candidates that were asked for and of which nothing was heard yet."""
+        return len(self._pending)
 
     def add(self, candidate: Hashable, row: Mapping[str, float] | None, free: bool = False
             ) -> None:
@@ -77,57 +83,76 @@ class Selection:
         if free and candidate not in self._asked:
             self._budget += 1
         self._asked.add(candidate)
+        self._pending.pop(candidate, None)
         if row is not None:
             self._measured[candidate] = {name: float(row[name]) for name in self._names}
 
     def next(self, count: int) -> list[Hashable]:
         """Up to `count` candidates that promise most; empty when none does, or at the budget."""
-        chosen: list[Hashable] = []
         count = min(count, self._budget - self.spent)
-        supposed: dict[Hashable, dict[str, float]] = dict(self._measured)
-        rows = {key: self._corrected(key) for key in self._estimated}
-        while len(chosen) < count:
-            best = self._most_promising(rows, supposed)
-            if best is None:
-                break
-            chosen.append(best)
-            self._asked.add(best)
-            # As if it were measured, so that the next one adds something else.
-            supposed[best] = rows[best]
-        return chosen
-
-    def _most_promising(self, rows: Mapping[Hashable, Mapping[str, float]],
-                        supposed: Mapping[Hashable, Mapping[str, float]]) -> Hashable | None:
-        left = [key for key in rows if key not in self._asked]
-        if not left:
-            return None
-        known = [dict(row) for row in supposed.values()]
-        values = oriented([*known, *(rows[key] for key in left)], self._names)
+        left = [key for key in self._estimated if key not in self._asked]
+        if count < 1 or not left:
+            return []
+        correct = self._correction()
+        # What runs is taken to come out as estimated, so that the next one adds something else.
+        known = [*self._measured.values(), *(correct(key) for key in self._pending)]
         # Every quantity counts by its ratio: half the area is as good on a small design as on a
         # large one.
-        scaled = _scaled(values)
-        reference = reference_point(scaled)
-        have = scaled[:len(known)]
-        have = have[front(have)] if len(have) else have
-        base = hypervolume(have, reference)
-        gains = [hypervolume(np.vstack([have, one[None]]), reference) - base
-                 for one in scaled[len(known):]]
-        index = int(np.argmax(gains))
-        return left[index] if gains[index] > 1e-9 * max(base, 1e-12) else None
+        values = _scaled(oriented([*known, *(correct(key) for key in left)], self._names))
+        reference = reference_point(values)
+        have, rows = values[:len(known)], values[len(known):]
+        chosen: list[Hashable] = []
+        while len(chosen) < count:
+            gains = _gains(have, rows, reference)
+            index = int(np.argmax(gains))
+            if gains[index] <= 1e-9 * max(hypervolume(have, reference), 1e-12):
+                break
+            chosen.append(left[index])
+            have = np.vstack([have, rows[index]])
+        self._asked.update(chosen)
+        self._pending.update(dict.fromkeys(chosen))
+        return chosen
 
-    def _corrected(self, key: Hashable) -> dict[str, float]:
-        row = {}
-        for name, value in self._estimated[key].items():
-            ratios = {other: measured[name] / self._estimated[other][name]
-                      for other, measured in self._measured.items()
-                      if other in self._estimated and self._estimated[other][name]}
-            own = [ratio for other, ratio in ratios.items()
-                   if self._groups[other] == self._groups[key]]
-            factor = statistics.median(own or ratios.values() or [1.0])
-            if not own and name not in ("accuracy", "cycles_per_image"):
-                factor *= (1 + OPTIMISM) ** COLUMNS[name].sense
-            row[name] = value * factor
-        return row
+    def _correction(self) -> Callable[[Hashable], dict[str, float]]:
+        """What gives a candidate's row as it is expected after all that was measured."""
+        ratios: dict[str, list[float]] = {name: [] for name in self._names}
+        own: dict[tuple[Hashable, str], list[float]] = {}
+        for key, measured in self._measured.items():
+            for name in self._names:
+                if guess := self._estimated.get(key, {}).get(name):
+                    ratios[name].append(measured[name] / guess)
+                    own.setdefault((self._groups[key], name), []).append(measured[name] / guess)
+        factors = {which: statistics.median(found) for which, found in own.items()}
+        others = {}
+        for name, found in ratios.items():
+            others[name] = statistics.median(found or [1.0])
+            if name not in ("accuracy", "cycles_per_image"):
+                others[name] *= (1 + OPTIMISM) ** COLUMNS[name].sense
+
+        def correct(key: Hashable) -> dict[str, float]:
+            group = self._groups[key]
+            return {name: value * factors.get((group, name), others[name])
+                    for name, value in self._estimated[key].items()}
+        return correct
+
+
+def _gains(have: np.ndarray, rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """What each of `rows` alone would add to the hypervolume of `have`; less is better."""
+    have = have[front(have)] if len(have) else have
+    if rows.shape[1] == 2:
+        # Of the strip between two neighbours of the front, all above the left one is taken.
+        inside = have[(have < reference).all(axis=1)]
+        inside = inside[np.argsort(inside[:, 0])]
+        begins = np.concatenate([[-np.inf], inside[:, 0]])
+        ends = np.concatenate([inside[:, 0], reference[:1]])
+        levels = np.concatenate([reference[1:], inside[:, 1]])
+        wide = np.maximum(0, ends - np.maximum(begins, rows[:, :1]))
+        return (wide * np.maximum(0, levels - rows[:, 1:])).sum(axis=1)
+    base, gains = hypervolume(have, reference), np.zeros(len(rows))
+    for index, row in enumerate(rows):
+        if not (have <= row).all(axis=1).any():
+            gains[index] = hypervolume(np.vstack([have, row]), reference) - base
+    return gains
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
@@ -193,22 +218,25 @@ class SearchPlan(SweepPlan):
             return None
         if self._selection is None:
             self._begin()
-        for candidate in self._selection.next(max(1, self._workers // self._runs_each())):
-            self._queue(candidate)
+        # What is chosen knowing more is chosen better: no candidate waits for a worker.
+        while not self._ready and self._selection.pending < self._workers \
+                and (chosen := self._selection.next(1)):
+            self._queue(chosen[0])
         return super().next_task()
 
-    def _runs_each(self) -> int:
-        return max(1, len(self._spec.points) // max(1, len(self._seeds)))
-
     def _begin(self) -> None:
-        rows = {}
+        rows, made_ones = {}, 0
         for (design, device), found in self._found.items():
             made = self._designs.get(design, {})
-            if made.get("status") != "done" or (self._spec.must_fit and not found.fits):
+            if made.get("status") != "done":
                 continue
+            made_ones += 1
             row = self._row(made, dict(found.resources), found.clock_mhz or 1.0)
-            if self._allowed(row):
+            if self._allowed(row) and (found.fits or not self._spec.must_fit):
                 rows[design, device] = row
+        if made_ones and not rows:
+            raise UsageError(f"[constraints] must leave at least one design, but none of "
+                             f"{made_ones} keeps them, by the estimator")
         budget = max(1, math.floor(self._spec.budget * len(self._seeds)))
         self._selection = Selection(rows, {key: key[0][2] for key in rows}, self._spec.objective,
                                     budget)
@@ -278,5 +306,8 @@ class SearchPlan(SweepPlan):
 
     def _median(self, candidate: tuple) -> dict[str, float] | None:
         rows = [row for row in self._results[candidate] if row is not None]
-        return {name: statistics.median(row[name] for row in rows) for name in rows[0]} \
-            if rows else None
+        if not rows:
+            return None
+        row = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+        # What breaks a constraint is on no front.
+        return row if self._spec.allows(row) else None

@@ -191,6 +191,9 @@ def _spec(document: dict, path: Path) -> Spec:
     points = _points(document, models, path.parent)
     least, most, must_fit = _constraints(table(document.get("constraints", {}), "[constraints]"))
     search = document.get("search")
+    if search is None and (least or most or must_fit):
+        raise UsageError("[constraints] must come with [search]: without it, everything is built "
+                         "('nmahw pareto --where' chooses among results)")
     budget = None
     if search is not None:
         budget = number(table(search, "[search]", ("budget",)).get("budget", 0.25),

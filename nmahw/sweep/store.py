@@ -115,9 +115,15 @@ class Store:
 
     def _open(self, write: bool) -> None:
         # A reader opens for writing as well: what a killed writer left in the log is taken over.
-        self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        identity = self._pragma("application_id")
+        self._connect(str(self.path))
+        try:
+            identity = self._pragma("application_id")
+        except sqlite3.OperationalError:
+            # The log cannot be opened in a folder that is read-only; without one, none is needed.
+            if write or os.access(self.path.parent, os.W_OK) or self._log_is_left():
+                raise
+            self._connect(f"{self.path.resolve().as_uri()}?immutable=1", uri=True)
+            identity = self._pragma("application_id")
         empty = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not (empty and identity == 0 and write):
             if identity != _APPLICATION_ID:
@@ -138,6 +144,16 @@ class Store:
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _connect(self, name: str, uri: bool = False) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._db = sqlite3.connect(name, timeout=30, isolation_level=None, uri=uri)
+        self._db.row_factory = sqlite3.Row
+
+    def _log_is_left(self) -> bool:
+        log = Path(f"{self.path}-wal")
+        return log.exists() and log.stat().st_size > 0
 
     def _pragma(self, name: str) -> int:
         return self._db.execute(f"PRAGMA {name}").fetchone()[0]
@@ -244,6 +260,12 @@ class Store:
             return dict(self._db.execute(
                 f"SELECT key, status FROM attempts WHERE status IN ({marks}) ORDER BY id",
                 final).fetchall())
+
+    def statuses(self) -> dict[str, int]:
+        """How many attempts ended in which way."""
+        with self._errors():
+            return dict(self._db.execute(
+                "SELECT status, count(*) FROM attempts GROUP BY status").fetchall())
 
     def attempts(self) -> list[dict[str, object]]:
         """Every attempt in the order they ended, with what is known of its design."""
