@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import __version__
 
-__all__ = ["HARNESS_FILE", "accelerator_core", "reference_core"]
+__all__ = ["HARNESS_FILE", "accelerator_core", "reference_core", "wrapper_core"]
 
 #: The C++ bench that streams images through an accelerator.
 HARNESS_FILE = Path(__file__).parent / "harness" / "nmahw_harness.cpp"
@@ -65,6 +65,22 @@ def accelerator_core(top: str, title: str, inputs: int, outputs: int, passes: in
         "  sim:", "    flow: sim", "    filesets: [rtl, bench]", "    flow_options:",
         "      tool: verilator", "      mode: cc",
         f"      verilator_options: [{', '.join(options)}]", f"    toplevel: {top}"]) + "\n"
+
+
+def wrapper_core(top: str, title: str, waivers: Mapping[str, str]) -> str:
+    """Core of a wrapped accelerator: targets ``default`` and ``lint``.
+
+    Parameters
+    ----------
+    top, title : str
+        Top module; description.
+    waivers : mapping of str to str
+        As for `accelerator_core`.
+    """
+    return "\n".join([
+        *_head(top, title, waivers), "filesets:", *_files("rtl", [f"{top}.v"], "verilogSource"), "",
+        "targets:", "  default:", "    filesets: [rtl]", f"    toplevel: {top}",
+        *_lint("lint", top, waivers)]) + "\n"
 
 
 def reference_core(tops: Mapping[str, str], waivers: Mapping[str, str]) -> str:

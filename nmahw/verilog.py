@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,9 @@ from . import __version__
 from .cache import Cache
 from .errors import BuildError, MismatchError
 from .files import check_writable, write_atomically
-from .fusesoc import HARNESS_FILE, accelerator_core, reference_core
+from .fusesoc import HARNESS_FILE, accelerator_core, reference_core, wrapper_core
+from .gateware.wrappers import WRAPPERS, Wrapper
+from .gateware.wrappers._registers import c_header
 from .network import Network
 from .tensor import TensorFormat
 from .toolchain import Tool, find, run
@@ -69,15 +71,17 @@ class Port:
 
 @dataclass(frozen=True)
 class Emitted:
-    """Paths of what `emit` wrote."""
+    """Paths of what `emit` wrote; None for what the wrapper has no use for."""
 
     verilog: Path
     sidecar: Path
     core: Path
-    harness: Path
+    harness: Path | None = None
+    header: Path | None = None
 
     def __iter__(self):
-        return iter(getattr(self, item.name) for item in fields(self))
+        paths = (getattr(self, item.name) for item in fields(self))
+        return iter(path for path in paths if path is not None)
 
 
 def rtlil_sha256(rtlil: str) -> str:
@@ -178,29 +182,40 @@ def _format(tensor: TensorFormat) -> dict[str, object]:
             "bits": tensor.bits, "signed": tensor.signed}
 
 
-def _sidecar(design: "Design", rtlil: str) -> str:
+def _sidecar(design: "Design", rtlil: str, wrapper: type[Wrapper]) -> str:
     network = design.network
     passes = [{"title": work.title, "cycles": cycles} for work, cycles
               in zip(design.program.passes, design.schedule.cycles_by_pass, strict=True)]
     return json.dumps({
         "format": "nmahw-accelerator", "version": 1, "generator": f"nmahw {__version__}",
-        "top": read_top(rtlil), "rtlil_sha256": rtlil_sha256(rtlil),
+        "top": read_top(rtlil), "rtlil_sha256": rtlil_sha256(rtlil), "wrapper": wrapper.name,
         "network": {"title": network.title, "sha256": network_sha256(network),
                     "macs": network.macs},
         "array": {"arithmetic": design.arithmetic.name, "rows": design.rows,
                   "columns": design.columns},
         "input": _format(network.input_format), "output": _format(network.output_format),
         "ports": [vars(port) for port in read_ports(rtlil)],
+        "registers": [asdict(register) for register in wrapper.registers],
+        "functions": [asdict(function) for function in wrapper.functions],
         "passes": passes, "cycles_per_image": design.cycles_per_image,
     }, indent=2) + "\n"
 
 
-def emit(design: "Design", directory: str | os.PathLike, cache: Cache | None = None) -> Emitted:
+def emit(design: "Design", directory: str | os.PathLike, cache: Cache | None = None,
+         wrapper: str = "axis") -> Emitted:
     """Write an accelerator's Verilog and what goes with it.
 
-    Writes ``<top>.v``, ``<top>.json`` (ports, operand formats, cycles per pass, network),
-    ``<top>.core`` (FuseSoC CAPI2, with lint and simulation targets) and the C++ bench that the
-    simulation target runs, each atomically.
+    Writes ``<top>.v``, ``<top>.json`` (ports, operand formats, cycles per pass, network, registers)
+    and ``<top>.core`` (FuseSoC CAPI2, with a lint target), each atomically. With streams as ports
+    also the C++ bench and a target that runs it; with registers ``<top>.h``, their C header.
+
+    Parameters
+    ----------
+    design : Design
+    directory : path
+    cache : Cache, optional
+    wrapper : str
+        What is around the accelerator; see `nmahw.gateware.wrappers`.
 
     Raises
     ------
@@ -208,19 +223,30 @@ def emit(design: "Design", directory: str | os.PathLike, cache: Cache | None = N
         The folder cannot be written to (found out before the work), or Yosys is missing.
     BuildError
         Yosys refuses the design.
+    UsageError
+        Unknown wrapper.
+    ModelError
+        The network's numbers do not fit the wrapper.
     """
     directory = Path(directory)
-    check_writable(directory / "nmahw_top.v")
-    rtlil = design.rtlil()
+    around = WRAPPERS.get(wrapper)
+    check_writable(directory / f"{around.top}.v")
+    rtlil = around.rtlil(design)
     top, network = read_top(rtlil), design.network
     title = f"{network.title}, {design.arithmetic.name}, {design.rows}x{design.columns}"
     text = to_verilog(rtlil, title, cache)
-    core = accelerator_core(top, title, network.input_format.size, network.output_format.size,
-                            len(design.program.passes), LINT_WAIVERS)
-    return Emitted(write_atomically(directory / f"{top}.v", text),
-                   write_atomically(directory / f"{top}.json", _sidecar(design, rtlil)),
-                   write_atomically(directory / f"{top}.core", core),
-                   write_atomically(directory / HARNESS_FILE.name, HARNESS_FILE.read_bytes()))
+    core = (accelerator_core(top, title, network.input_format.size, network.output_format.size,
+                             len(design.program.passes), LINT_WAIVERS) if around.streams else
+            wrapper_core(top, title, LINT_WAIVERS))
+    return Emitted(
+        write_atomically(directory / f"{top}.v", text),
+        write_atomically(directory / f"{top}.json", _sidecar(design, rtlil, around)),
+        write_atomically(directory / f"{top}.core", core),
+        write_atomically(directory / HARNESS_FILE.name, HARNESS_FILE.read_bytes())
+        if around.streams else None,
+        write_atomically(directory / f"{top}.h",
+                         c_header(around.name, around.registers, around.functions))
+        if around.registers else None)
 
 
 def emit_reference(directory: str | os.PathLike, designs: Iterable[tuple[str, str]],

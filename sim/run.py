@@ -2,7 +2,8 @@
 
     python sim/run.py build/nmahw_top.v --network lenet5.npz [--simulator icarus] [--images 3]
 
-The side-car ``nmahw_top.json`` is looked for beside the Verilog. Exit code 0: all tests passed;
+The side-car ``nmahw_top.json`` is looked for beside the Verilog; it says what is around the
+accelerator, and so which bench is run. Exit code 0: all tests passed;
 2: a wrong file or option; 4: a test failed; 5: the simulator refuses the Verilog; 6: a tool is
 missing.
 """
@@ -46,8 +47,13 @@ def _prepare_verilator(folder: Path) -> None:
     os.environ["PATH"] = os.pathsep.join(path)
 
 
+def benches() -> list[str]:
+    """What is there: every ``bench_NAME.py`` beside this file."""
+    return sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
+
+
 def run(verilog: Path, network: Path, build: Path, simulator: str = "verilator",
-        images: int = 3, seed: int = 1, tests: str | None = None) -> None:
+        images: int = 3, seed: int = 1, tests: str | None = None, bench: str | None = None) -> None:
     """Build and run every test of the bench.
 
     Parameters
@@ -64,6 +70,8 @@ def run(verilog: Path, network: Path, build: Path, simulator: str = "verilator",
         Images per test; seed of images and stalls.
     tests : str, optional
         Regular expression: only tests whose name matches.
+    bench : str, optional
+        One of `benches`, by default that of the wrapper.
 
     Raises
     ------
@@ -79,12 +87,15 @@ def run(verilog: Path, network: Path, build: Path, simulator: str = "verilator",
         if not path.is_file():
             raise UsageError(f"{path} must be an existing file")
     try:
-        expected = json.loads(sidecar.read_text())["network"]["sha256"]
+        told = json.loads(sidecar.read_text())
+        expected, bench = told["network"]["sha256"], bench or told["wrapper"]
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{sidecar} must be the side-car emitted with {verilog.name}") from None
     if network_sha256(Network.load(network)) != expected:
         raise UsageError(f"{network} must be the network {verilog.name} was emitted from, "
                          f"but it is another one")
+    if bench not in benches():
+        raise UsageError(f"bench must be one of {', '.join(benches())}, not {bench!r}")
     if simulator not in ("verilator", "icarus"):
         raise UsageError(f"simulator must be one of icarus, verilator, not {simulator!r}")
     try:
@@ -112,7 +123,7 @@ def run(verilog: Path, network: Path, build: Path, simulator: str = "verilator",
         # Some versions of the runner end the program when a test fails.
         with contextlib.suppress(SystemExit):
             runner.test(
-                test_module="bench_accelerator", hdl_toplevel=top, build_dir=build / simulator,
+                test_module=f"bench_{bench}", hdl_toplevel=top, build_dir=build / simulator,
                 seed=seed, test_filter=tests, results_xml=str(results),
                 extra_env={"NMAHW_NETWORK": str(network.resolve()),
                            "NMAHW_SIDECAR": str(sidecar.resolve()),
@@ -135,6 +146,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=3, help="images per test")
     parser.add_argument("--seed", type=int, default=1, help="of images and stalls")
     parser.add_argument("--tests", help="only tests whose name matches this expression")
+    parser.add_argument("--bench", help=f"one of {', '.join(benches())} (default: the wrapper's)")
     parser.add_argument("--build", type=Path, help="folder for the simulator's files")
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -142,7 +154,7 @@ def main() -> int:
             tempfile.TemporaryDirectory(prefix="nmahw-")))
         try:
             run(given.verilog, given.network, build, given.simulator, given.images, given.seed,
-                given.tests)
+                given.tests, given.bench)
         except NmahwError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code

@@ -50,10 +50,16 @@ def _topologies() -> list[str]:
     return sorted(TOPOLOGIES)
 
 
+def _wrappers() -> list[str]:
+    from ..gateware.wrappers import WRAPPERS
+    return WRAPPERS.names()
+
+
 #: What a help text can name in braces.
 CHOICES: Mapping[str, Callable[[], Iterable[str]]] = MappingProxyType({
     "arithmetics": _arithmetics, "devices": _devices, "boards": _boards, "models": _models,
-    "suffixes": _suffixes, "methods": _methods, "datasets": _datasets, "topologies": _topologies})
+    "suffixes": _suffixes, "methods": _methods, "datasets": _datasets, "topologies": _topologies,
+    "wrappers": _wrappers})
 
 
 def fill(text: str | None) -> str | None:

@@ -1,0 +1,24 @@
+"""AXI4-Stream (Arm IHI 0051): the accelerator's own ports."""
+
+from typing import TYPE_CHECKING
+
+from . import Wrapper
+
+if TYPE_CHECKING:
+    from ...design import Design
+
+__all__ = ["Axis"]
+
+
+class Axis(Wrapper):
+    """Nothing around it."""
+
+    name = "axis"
+    title = "AXI4-Stream in and out"
+    top = "nmahw_top"
+    streams = True
+
+    @classmethod
+    def rtlil(cls, design: "Design") -> str:
+        """RTLIL text, as `Design.rtlil` has it."""
+        return design.rtlil()
