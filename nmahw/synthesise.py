@@ -82,10 +82,10 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
     bench = bench or Workbench()
     yosys = find("yosys")
     rtlil = _IDLE_LINE.sub("", rtlil)
-    has_primitives = _has_primitives(rtlil)
+    plain = rtlil
     rtlil, chains = (replace_carry_chains(rtlil, device.rules.carry_chain)
                      if options.carry_primitive else (rtlil, ""))
-    script = _script(device, options, bool(chains), has_primitives)
+    script = _script(device, options, plain, bool(chains))
     parts = {"rtlil": rtlil.encode(), "script": script, "yosys": yosys.version,
              **({"chains": chains} if chains else {}),
              **({"finished": [device.rules.finish_version, options.block_ram_registers]}
@@ -138,13 +138,24 @@ def _has_primitives(rtlil: str) -> bool:
     return not set(re.findall(r"^  cell \\(\S+)", rtlil, re.MULTILINE)) <= modules
 
 
-def _script(device: Device, options: FlowOptions, has_chains: bool, has_primitives: bool) -> str:
+def _empty_memories(device: Device, rtlil: str) -> list[str]:
+    """Commands that take the contents from memories that the device cannot give any.
+
+    Amaranth's memories begin with zeros; these are written before they are read.
+    """
+    store = device.weight_store
+    if store is None or f'attribute \\ram_style "{store.style}"' not in rtlil:
+        return []
+    return ["memory_collect", f"setparam -set INIT 1'x t:$mem_v2 a:ram_style={store.style} %i"]
+
+
+def _script(device: Device, options: FlowOptions, rtlil: str, has_chains: bool) -> str:
     chains = [f"read_verilog -lib {device.rules.cell_models}", "read_verilog chains.v"]
     return "\n".join([
         "read_rtlil design.il", *(chains if has_chains else []),
         # The family's synthesis reads its primitives, and checks again.
-        "hierarchy -top top" if has_primitives else "hierarchy -check -top top",
-        "proc", _ANY_VALUE_ON_COLLISION, "flatten", "opt",
+        "hierarchy -top top" if _has_primitives(rtlil) else "hierarchy -check -top top",
+        "proc", _ANY_VALUE_ON_COLLISION, "flatten", "opt", *_empty_memories(device, rtlil),
         *options.yosys_passes, "tee -o unmapped.json stat -json",
         *device.rules.map_commands(device, options),
         "write_json netlist.json", "tee -o stat.json stat -json", ""])

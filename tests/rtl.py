@@ -118,6 +118,18 @@ class Run:
     frame_errors: int
 
 
+async def load_weights(ctx, dut, image: bytes) -> None:
+    """Write what an accelerator wants to have loaded."""
+    ctx.set(dut.load_enable, 1)
+    ctx.set(dut.load_write, 1)
+    for address, byte in enumerate(image):
+        ctx.set(dut.load_address, address)
+        ctx.set(dut.load_data, byte)
+        await ctx.tick()
+    ctx.set(dut.load_write, 0)
+    ctx.set(dut.load_enable, 0)
+
+
 def run_accelerator(design: Design, images: np.ndarray, stall: float = 0.0, seed: int = 0,
                     frames: list[tuple[list[int], int]] | None = None,
                     expected: int | None = None) -> Run:
@@ -142,6 +154,8 @@ def run_accelerator(design: Design, images: np.ndarray, stall: float = 0.0, seed
     run = Run([], [0] * len(design.schedule.passes), 0, 0)
 
     async def driver(ctx):
+        if design.schedule.layout is not None:
+            await load_weights(ctx, dut, design.schedule.layout.image)
         for elements, last in frames:
             for index, value in enumerate(elements):
                 while rng.random() < stall:
@@ -155,7 +169,8 @@ def run_accelerator(design: Design, images: np.ndarray, stall: float = 0.0, seed
     async def monitor(ctx):
         row, held = [], None
         limit = (expected * design.cycles_per_image * 3 + sum(len(f) for f, _ in frames) * 8
-                 + 10_000)
+                 + 10_000 + (0 if design.schedule.layout is None
+                             else len(design.schedule.layout.image)))
         while len(run.outputs) < expected:
             if run.total_cycles > limit:
                 raise TimeoutError("the accelerator stopped answering")

@@ -108,7 +108,7 @@ class Ice40(Family):
         flip_flops = count(cells, "SB_DFF")
         return {"lut": max(cells.get("SB_LUT4", 0), cells.get("SB_CARRY", 0), flip_flops),
                 "ff": flip_flops, "dsp": cells.get("SB_MAC16", 0),
-                "block_ram": count(cells, "SB_RAM40_4K")}
+                "block_ram": count(cells, "SB_RAM40_4K"), "spram": cells.get("SB_SPRAM256KA", 0)}
 
     @classmethod
     def packed_luts(cls, module: dict) -> int:
