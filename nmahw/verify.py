@@ -1,8 +1,8 @@
 """The truth of a bitstream: what was built, simulated behind its pins, against the golden model.
 
 A host's whole conversation goes over the UART of the simulated device: reset, identification,
-images, counters. Every reply must come, and every output of every image must be the golden model's. Many
-devices are simulated at once (`nmahw.bitstream.lanes`), each with images of its own.
+images, counters. Every reply must come, and every output of every image must be the golden model's.
+Many devices are simulated at once (`nmahw.bitstream.lanes`), each with images of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HARNESS = Path(__file__).parent / "harness" / "nmahw_pins.cpp"
 # Longer than the board's own reset.
 _START_CYCLES = 3000
 _IDLE = 256
-# More than the reply to IDENTIFY has for names of ordinary length; a longer one only delays answers.
+# More than the reply to IDENTIFY has with ordinary names; a longer one only delays answers.
 _DESCRIPTION_BYTES = 240
 
 
