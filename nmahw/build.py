@@ -21,8 +21,8 @@ from .boards import Board, Pin
 from .certify import certify
 from .design import MAX_COLUMNS, MAX_ROWS, Design
 from .devices import Device, Pll
-from .errors import BuildError, DoesNotFit, EnvironmentProblem, UsageError
-from .estimate import estimate
+from .errors import BuildError, DoesNotFit, EnvironmentProblem, NotPlaced, UsageError
+from .estimate import counted, estimate
 from .files import write_atomically
 from .gateware.board_top import BoardTop
 from .gateware.link.endpoint import Endpoint
@@ -130,8 +130,13 @@ def _place(design: Design, board: type[Board], clock_hz: float, pll: Pll | None,
     label = f"{design.rows}x{design.columns}"
     if not design.arithmetic.is_baseline:
         certify(text, device, options, bench, label=label).require()
-    placed = place_and_route(text, device, options, seeds, bench=bench, label=label,
-                             pins=board_pins(board), bitstream=True)
+    try:
+        placed = place_and_route(text, device, options, seeds, bench=bench, label=label,
+                                 pins=board_pins(board), bitstream=True)
+    except (Cancelled, DoesNotFit):
+        raise
+    except BuildError as error:
+        raise NotPlaced(str(error)) from None
     best = max(placed, key=lambda result: result.fmax_mhz)
     if not design.arithmetic.is_baseline:
         certify(text, device, options, bench, [best], label).require()
@@ -186,7 +191,7 @@ def build(network: Network, board: type[Board], arithmetic: str, rows: int, colu
     if reached_hz < own:
         slower = _with_pll(built, min(reached_hz, clock_hz or reached_hz), seeds, bench)
         if slower is None:
-            raise BuildError(f"the design must run at the oscillator's {own / 1e6:g} MHz, but "
+            raise NotPlaced(f"the design must run at the oscillator's {own / 1e6:g} MHz, but "
                              f"reaches {placed.fmax_mhz:.1f} MHz, and the PLL can make no lower "
                              f"clock: take a smaller array or another arithmetic")
         return _finish(slower, folder, bench)
@@ -266,9 +271,9 @@ def _may_fit(design: Design, device: Device) -> bool:
     try:
         guess = estimate(design, device).resources
     except UsageError:
-        return True
+        guess = counted(design, device)
     # Estimates are good for some per cent; a full device does not route.
-    return all(guess[name] * 0.9 <= device.limits.get(name, 0)
+    return all(guess.get(name, 0) * 0.9 <= device.limits.get(name, 0)
                for name in ("lut", "ff", "block_ram"))
 
 
@@ -276,13 +281,11 @@ def _candidates(network: Network, board: type[Board], arithmetic: str, bench: Wo
                 ) -> Iterator[tuple[int, int]]:
     """Shapes that may fit by the estimate, those with the fewest cycles first."""
     device = board.fpga()
-    found = []
-    for rows, columns in ARRAY_SHAPES:
-        design = Design.of(network, arithmetic, rows, columns)
+    designs = [Design.of(network, arithmetic, rows, columns) for rows, columns in ARRAY_SHAPES]
+    # Estimating takes a second: only those whose turn has come.
+    for design in sorted(designs, key=lambda d: (d.cycles_per_image, d.rows * d.columns)):
         if _may_fit(design, device):
-            found.append((design.cycles_per_image, rows * columns, rows, columns))
-    for _, _, rows, columns in sorted(found):
-        yield rows, columns
+            yield design.rows, design.columns
 
 
 def build_largest(network: Network, board: type[Board], arithmetic: str, folder: Path,
@@ -301,9 +304,7 @@ def build_largest(network: Network, board: type[Board], arithmetic: str, folder:
         bench.say(f"trying {rows}x{columns}")
         try:
             return build(network, board, arithmetic, rows, columns, folder, **options)
-        except Cancelled:
-            raise
-        except BuildError as error:
+        except (DoesNotFit, NotPlaced) as error:
             bench.say(str(error).splitlines()[0])
             last = error
     raise last

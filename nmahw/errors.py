@@ -6,7 +6,8 @@ escapes is a defect of nmahw itself.
 """
 
 __all__ = ["NmahwError", "UsageError", "ModelError", "MismatchError", "BuildError",
-           "DoesNotFit", "CertificateError", "EnvironmentProblem", "TrainingError", "EXIT_CODES"]
+           "DoesNotFit", "NotPlaced", "CertificateError", "EnvironmentProblem", "TrainingError",
+           "EXIT_CODES"]
 
 
 class NmahwError(Exception):
@@ -57,6 +58,10 @@ class DoesNotFit(BuildError):
     def __init__(self, message: str, lacking: dict[str, tuple[int, int]] | None = None):
         super().__init__(message)
         self.lacking = dict(lacking or {})
+
+
+class NotPlaced(BuildError):
+    """The design fits by its numbers, but is not routed, or is not fast enough."""
 
 
 class EnvironmentProblem(NmahwError):

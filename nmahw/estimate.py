@@ -41,7 +41,8 @@ from .gateware.harness import SerialHarness
 from .gateware.pins import SerialPins
 from .kernel import Kernel
 
-__all__ = ["Estimate", "at_least", "clock_mhz", "estimate", "features", "fitted_arithmetics"]
+__all__ = ["Estimate", "at_least", "clock_mhz", "counted", "estimate", "features",
+           "fitted_arithmetics"]
 
 _CELL = re.compile(r"^ *(\w+) #", re.MULTILINE)
 # Parts whose logic is mostly counters and decisions, which synthesis merges further.
@@ -131,6 +132,23 @@ def at_least(design: Design, device: str | Device) -> dict[str, int]:
         blocks = -(-copy.width * copy.depth // device.rules.block_ram_bits)
         found["block_ram"] += design.rows * schedule.taps * blocks
     return found
+
+
+def counted(design: Design, device: str | Device) -> dict[str, int]:
+    """Flip-flops and block RAM by counting alone, for families without a fitted model.
+
+    Without rules for memories, block RAM is what their bits need at least.
+    """
+    device = find_device(device)
+    if device.rules.mapping is not None:
+        exact = features(design, device)["exact"]
+        return {name: round(exact.get(name, 0)) for name in ("ff", "block_ram")}
+    parts = census(SerialPins(design.create()))
+    return {"ff": sum(part.ff * number for part, number in parts.items()),
+            "block_ram": sum(number * -(-memory.width * memory.depth
+                                        // device.rules.block_ram_bits)
+                             for part, number in parts.items() for memory in part.memories
+                             if memory.style == "block")}
 
 
 def clock_mhz(arithmetics: Iterable[str], elements: int, device: str | Device) -> float | None:
