@@ -24,10 +24,10 @@ from nmahw.tensor import TensorFormat
 RUN = Path(__file__).parents[1] / "sim" / "run.py"
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def run(folder: Path, *arguments: str, top: str = "nmahw_top") -> subprocess.CompletedProcess:
     """`sim/run.py` on the files that `emit` made in `folder`."""
     return subprocess.run(
-        [sys.executable, str(RUN), str(folder / "nmahw_top.v"), "--network",
+        [sys.executable, str(RUN), str(folder / f"{top}.v"), "--network",
          str(folder / "network.npz"), "--build", str(folder / "build"), *arguments],
         capture_output=True, text=True, timeout=500)
 

@@ -43,6 +43,15 @@ class Wrapper(wiring.Component):
         ModelError
             The network's numbers do not fit the wrapper.
         """
+        cls._check(design)
+        return cls._convert(design)
+
+    @classmethod
+    def _check(cls, design: "Design") -> None:
+        """Refuse what does not fit, before anything is constructed."""
+
+    @classmethod
+    def _convert(cls, design: "Design") -> str:
         return rtlil.convert(cls(design), name=cls.top, emit_src=False)
 
 

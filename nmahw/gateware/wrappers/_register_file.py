@@ -19,12 +19,21 @@ from ._registers import ADDRESS_BITS, MAGIC, MAP_VERSION, REGISTERS, WORD_BITS
 if TYPE_CHECKING:
     from ...design import Design
 
-__all__ = ["INPUT_WORDS", "OUTPUT_WORDS", "RegisterFile"]
+__all__ = ["INPUT_WORDS", "OUTPUT_WORDS", "RegisterFile", "check_widths"]
 
 #: Sizes of the two buffers. The accelerator holds two images and an answer besides.
 INPUT_WORDS = OUTPUT_WORDS = 16
 _BY_NAME = {register.name: register for register in REGISTERS}
 _FLAGS = ("FRAME_ERROR", "OVERFLOW", "UNDERFLOW")
+
+
+def check_widths(design: "Design") -> None:
+    """Refuse elements and results that no register can hold."""
+    network = design.network
+    for what, fmt in (("elements", network.input_format), ("results", network.output_format)):
+        if fmt.bits > WORD_BITS:
+            raise ModelError(f"{what} must have at most {WORD_BITS} bits behind registers, not "
+                             f"{fmt.bits}")
 
 
 class RegisterFile(wiring.Component):
@@ -52,11 +61,6 @@ class RegisterFile(wiring.Component):
         Likewise: whether there is such a register with such an access. Others change nothing.
     writable, readable : Out
         INPUT takes a word, OUTPUT has a result, in this cycle.
-
-    Raises
-    ------
-    ModelError
-        Elements or results of more than 32 bits.
     """
 
     request: In(1)
@@ -70,16 +74,11 @@ class RegisterFile(wiring.Component):
     readable: Out(1)
 
     def __init__(self, design: "Design"):
-        network = design.network
-        for what, fmt in (("elements", network.input_format), ("results", network.output_format)):
-            if fmt.bits > WORD_BITS:
-                raise ModelError(f"{what} must have at most {WORD_BITS} bits behind registers, "
-                                 f"not {fmt.bits}")
         self._design = design
         self._accelerator = design.create()
         # A word holds a whole number of elements.
         self._input_bytes = next(size for size in (1, 2, 4)
-                                 if 8 * size >= network.input_format.bits)
+                                 if 8 * size >= design.network.input_format.bits)
         super().__init__()
 
     def elaborate(self, platform):

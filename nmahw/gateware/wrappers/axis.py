@@ -19,6 +19,5 @@ class Axis(Wrapper):
     streams = True
 
     @classmethod
-    def rtlil(cls, design: "Design") -> str:
-        """RTLIL text, as `Design.rtlil` has it."""
+    def _convert(cls, design: "Design") -> str:
         return design.rtlil()

@@ -11,7 +11,7 @@ from amaranth.hdl import ClockDomain, Elaboratable, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from . import Wrapper
-from ._register_file import RegisterFile
+from ._register_file import RegisterFile, check_widths
 from ._registers import ADDRESS_BITS, REGISTERS, WORD_BITS, Function
 
 if TYPE_CHECKING:
@@ -69,8 +69,11 @@ class Cfu(Wrapper):
         super().__init__()
 
     @classmethod
-    def rtlil(cls, design: "Design") -> str:
-        """RTLIL text; the reset is called ``reset``."""
+    def _check(cls, design: "Design") -> None:
+        check_widths(design)
+
+    @classmethod
+    def _convert(cls, design: "Design") -> str:
         unit, clk, reset = cls(design), Signal(name="clk"), Signal(name="reset")
         ports = {name: (getattr(unit, name), None) for name in unit.signature.members}
         return rtlil.convert(_Clocked(unit, clk, reset), name=cls.top, emit_src=False,

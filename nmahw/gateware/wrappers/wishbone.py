@@ -11,7 +11,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Out
 
 from . import Wrapper
-from ._register_file import RegisterFile
+from ._register_file import RegisterFile, check_widths
 from ._registers import ADDRESS_BITS, REGISTERS, WORD_BITS
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ class Wishbone(Wrapper):
     def __init__(self, design: "Design"):
         self._registers = RegisterFile(design)
         super().__init__()
+
+    @classmethod
+    def _check(cls, design: "Design") -> None:
+        check_widths(design)
 
     def elaborate(self, platform):
         m = Module()
