@@ -69,6 +69,8 @@ class Board:
     #: The program that flashes it, and its arguments; the file's name follows them.
     flasher: ClassVar[str] = "openFPGALoader"
     flash: ClassVar[tuple[str, ...]]
+    #: What Linux calls the serial line when nothing else is plugged in.
+    port: ClassVar[str] = "/dev/ttyUSB0"
     #: What has to be connected or soldered first; "" when nothing.
     wiring: ClassVar[str] = ""
 

@@ -13,6 +13,7 @@ class _Colorlight(Board):
     # Through the carrier's CMSIS-DAP chip.
     uart_rx = Pin("H18", attributes=_LVCMOS33)
     uart_tx = Pin("J17", attributes=_LVCMOS33)
+    port = "/dev/ttyACM0"
 
 
 class ColorlightI5(_Colorlight):

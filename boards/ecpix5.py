@@ -10,6 +10,8 @@ __all__ = ["Ecpix545", "Ecpix585"]
 class _Ecpix5(PlatformBoard):
     reset_button = ("rst", 0)
     flash = ("-b", "ecpix5")
+    # The first of the two belongs to the programmer.
+    port = "/dev/ttyUSB1"
 
 
 class Ecpix545(_Ecpix5):

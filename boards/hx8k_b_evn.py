@@ -16,3 +16,5 @@ class Hx8kBreakout(PlatformBoard):
     platform = ICE40HX8KBEVNPlatform
     reset_button = None
     flash = ("-b", "ice40_generic")
+    # The first of the two belongs to the programmer.
+    port = "/dev/ttyUSB1"

@@ -16,3 +16,5 @@ class ICEBreaker(PlatformBoard):
     platform = ICEBreakerPlatform
     clock_at_pll = True
     flash = ("-b", "ice40_generic")
+    # The first of the two belongs to the programmer.
+    port = "/dev/ttyUSB1"

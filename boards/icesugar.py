@@ -18,4 +18,5 @@ class ICESugar(PlatformBoard):
     reset_button = None
     flasher = "icesprog"
     flash = ()
+    port = "/dev/ttyACM0"
     wiring = "without icesprog, copy the bitstream onto the drive iCELink that the board shows"

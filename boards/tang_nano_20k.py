@@ -20,3 +20,5 @@ class TangNano20k(Board):
     uart_rx = Pin("70", attributes=(*_LVCMOS33, ("PULL_MODE", "UP")))
     uart_tx = Pin("69", attributes=_LVCMOS33)
     flash = ("-b", "tangnano20k")
+    # The first of the two belongs to the programmer.
+    port = "/dev/ttyUSB1"

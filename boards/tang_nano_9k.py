@@ -17,3 +17,5 @@ class TangNano9k(PlatformBoard):
     # Bank 3, where the buttons are, runs on 1.8 V.
     reset = Pin("4", inverted=True, attributes=(("IO_TYPE", "LVCMOS18"), ("PULL_MODE", "UP")))
     flash = ("-b", "tangnano9k")
+    # The first of the two belongs to the programmer.
+    port = "/dev/ttyUSB1"

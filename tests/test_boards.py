@@ -1,9 +1,15 @@
 """Boards: complete, consistent, and with pins that the package has."""
 
+import shlex
+from pathlib import Path
+
 import pytest
+import typer
 from small_designs import shared_bench, small_rtlil
 
 from nmahw import boards
+from nmahw.board_page import command_line
+from nmahw.cli import app, run
 from nmahw.devices import FlowOptions, device
 from nmahw.errors import UsageError
 from nmahw.place import place_and_route
@@ -23,6 +29,25 @@ def test_a_board_says_everything(board):
     assert board.title and board.flasher and board.fpga().rules.pack_tool
     places = [pin.location for pin in pins(board).values()]
     assert all(place == place.upper() and place.strip() for place in places)
+
+
+def test_the_page_is_what_the_boards_say(capsys):
+    assert run(["boards", "--markdown"]) == 0
+    shown = capsys.readouterr().out
+    page = (Path(__file__).parents[1] / "docs" / "boards.md").read_text()
+    assert shown in page
+    for board in boards.BOARDS:
+        assert f"`{board.name}`" in shown and command_line(board) in shown
+
+
+@pytest.mark.parametrize("board", list(boards.BOARDS), ids=lambda board: board.name)
+def test_a_boards_command_line_is_one_that_the_commands_take(board):
+    commands = typer.main.get_command(app).commands
+    for part in command_line(board).split(" && ")[2:]:
+        program, name, *arguments = shlex.split(part)
+        assert program == "nmahw"
+        given = commands[name].make_context(name, arguments).params
+        assert given.get("board", board.name) == board.name
 
 
 def test_unknown_board_lists_the_boards():

@@ -43,12 +43,27 @@ def test_the_programmer_gets_board_and_file(bitstream):
      "plugged in"),
     ("unable to open ftdi device: -4 (usb_open() failed: permission denied)", EnvironmentProblem,
      "udev"),
+    ("unable to open ftdi device: -4 (libusb_open() failed)\nJTAG init failed with: unable to open "
+     "ftdi device", EnvironmentProblem, "udev"),
+    ("Error: libusb_open failed: LIBUSB_ERROR_ACCESS", EnvironmentProblem, "udev"),
+    ("unable to open ftdi device: -5 (unable to claim usb device. Make sure the default FTDI "
+     "driver is not in use)", EnvironmentProblem, "no other program"),
+    ("unable to open ftdi device: -3 (device not found)\nError: Failed to claim cable",
+     EnvironmentProblem, "plugged in"),
+    ("Jtag: support for cmsisdap was not enabled at compile time\nJTAG init failed with: "
+     "std::exception", EnvironmentProblem, "apt install openfpgaloader"),
     ("Error: IDCODE mismatch", EnvironmentProblem, "for this board"),
     ("it is broken", BuildError, "exit code 7")])
 def test_what_fails_is_told_with_its_cure(bitstream, words, error, hint):
     programmer(bitstream.parent, words, 7)
     with pytest.raises(error, match=hint):
         flash(BOARDS.get("ulx3s_85f"), bitstream)
+
+
+def test_the_command_line_ends_with_the_cure(bitstream, capsys):
+    programmer(bitstream.parent, "unable to open ftdi device: -3 (device not found)", 1)
+    assert run(["flash", "ulx3s_85f", str(bitstream)]) == EnvironmentProblem.exit_code
+    assert "the board must be plugged in" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_file_that_is_no_bitstream_of_the_board_is_refused(bitstream):

@@ -1,4 +1,4 @@
-"""One new file is enough for an arithmetic, a layer, a board, a training method, a data set.
+"""One new file is enough for an arithmetic, a layer, a board, a wrapper, a method, a data set.
 
 A copy of the package gets one file of each kind (and a second arithmetic: one takes several
 activations an element, the other has codes for few weights) and no other change; then the copy's
@@ -149,6 +149,22 @@ class ExtraBoard(Board):
     flash = ("-b", "ice40_generic")
 '''
 
+WRAPPER = '''
+"""Extra: the streams with one name more."""
+from amaranth.back import rtlil
+from . import Wrapper
+
+
+class ExtraWrapper(Wrapper):
+    name = "extra_wrapper"
+    title = "Streams"
+    top = "extra_top"
+
+    @classmethod
+    def _convert(cls, design):
+        return rtlil.convert(design.create(), name=cls.top, emit_src=False)
+'''
+
 METHOD = '''
 """Extra: every class by its mean image."""
 from dataclasses import dataclass, field
@@ -220,7 +236,7 @@ def copy(tmp_path_factory):
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
     for name, text in (("arith/extra_adds", ADDS), ("arith/extra_ternary", TERNARY),
-                       ("layers/extra", LAYER), ("boards/extra", BOARD),
+                       ("layers/extra", LAYER), ("boards/extra", BOARD), ("gateware/wrappers/extra", WRAPPER),
                        ("train/methods/extra", METHOD), ("train/datasets/extra", DATASET)):
         (folder / "nmahw" / f"{name}.py").write_text(text)
     return folder
@@ -240,6 +256,13 @@ def test_command_line_offers_them(copy):
         assert name in listed
     help_text = run(copy, "-m", "nmahw", "compare", "--help")
     assert "extra_adds" in help_text and "extra-board" in help_text
+
+
+def test_verilog_is_written_in_the_wrapper(copy, tmp_path):
+    run(copy, "-m", "nmahw", "verilog", "digits-w4a4", "--arith", "bit_serial", "--array", "1x1",
+        "--wrapper", "extra_wrapper", "-o", str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "extra_top.core", "extra_top.json", "extra_top.v"]
 
 
 def test_trains_by_the_method_on_the_data_set(copy, tmp_path):

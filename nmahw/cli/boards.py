@@ -1,13 +1,22 @@
 """``nmahw boards``."""
 
+from typing import Annotated
+
+import typer
+
 from ._terminal import show_table
 
 EXAMPLE = "nmahw boards"
 
 
-def command():
+def command(markdown: Annotated[bool, typer.Option(
+        "--markdown", help="The tables of docs/boards.md.")] = False):
     """List the boards: device, what is in it, clock, line to the host."""
     from ..boards import BOARDS
+    if markdown:
+        from ..board_page import markdown_boards
+        typer.echo(markdown_boards(), nl=False)
+        return
     rows = []
     for board in BOARDS:
         device = board.fpga()
