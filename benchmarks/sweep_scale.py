@@ -2,6 +2,7 @@
 
     python benchmarks/sweep_scale.py overhead [--jobs 300]
     python benchmarks/sweep_scale.py efficiency [--jobs 16] [--seconds 1]
+    python benchmarks/sweep_scale.py place [--repeats 2]
     python benchmarks/sweep_scale.py store [--rows 5000]
     python benchmarks/sweep_scale.py simulate [--workers 1000] [--jobs 100000] [--times R.sqlite]
 
@@ -16,6 +17,7 @@ import json
 import math
 import os
 import random
+import resource
 import statistics
 import tempfile
 import time
@@ -23,8 +25,17 @@ from pathlib import Path
 
 from nmahw.files import write_atomically
 from nmahw.sweep.engine import TASKS_PER_WORKER, Engine, Task
+from nmahw.sweep.run import sweep
 from nmahw.sweep.store import Store
 
+# Twelve runs of like length.
+PLACED = """
+[grid]
+model = ["digits-w4a4"]
+arithmetic = ["quarter_square", "bit_serial", "bit_serial_radix4", "booth", "fabric", "fair_square"]
+array = ["1x2", "2x2"]
+device = ["ice40-hx8k"]
+"""
 RESULTS = Path(__file__).parent / "results" / "sweep_scale.json"
 # Without recorded runs: place and route of LeNet-5 on a 4x4 array, seconds, and its spread.
 _MEDIAN_S, _SIGMA = 90.0, 0.6
@@ -86,6 +97,50 @@ def efficiency(options) -> dict:
     two = timed(2, options.jobs, options.seconds)
     return {"jobs": options.jobs, "job_s": options.seconds, "one_worker_s": one,
             "two_workers_s": two, "efficiency": one / two / 2}
+
+
+def place_once(spec: Path, workers: int) -> dict:
+    """One sweep with an empty cache: wall time with workers ready, processor time, occupancy."""
+    begun = [0.0]
+
+    def say(text: str) -> None:
+        begun[0] = begun[0] or time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NMAHW_CACHE"] = str(Path(folder) / "cache")
+        outcome = sweep(spec, Path(folder) / "r.sqlite", workers=workers, say=say)
+        ended = time.monotonic()
+        with Store(Path(folder) / "r.sqlite") as results:
+            rows = results.attempts()
+            busy = sum(row["seconds"] for row in rows) + sum(
+                row["seconds"] for row in results.designs().values())
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if outcome.statuses != {"done": len(rows)}:
+        raise SystemExit(f"every run must be done, but: {outcome.statuses}")
+    wall = ended - begun[0]
+    return {"workers": workers, "runs": len(rows), "wall_s": round(wall, 1),
+            "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+            "occupied": round(busy / workers / wall, 3),
+            "load_average": round(os.getloadavg()[0], 1)}
+
+
+def place(options) -> dict:
+    """Two workers against one on real place-and-route runs, in turn, caches empty."""
+    with tempfile.TemporaryDirectory() as folder:
+        spec = Path(folder) / "place.toml"
+        spec.write_text(PLACED)
+        found = []
+        for _ in range(options.repeats):
+            for workers in (1, 2):
+                found.append(place_once(spec, workers))
+                print(json.dumps(found[-1]), flush=True)
+    one, two = ([run for run in found if run["workers"] == workers] for workers in (1, 2))
+
+    def median(runs: list[dict], name: str) -> float:
+        return statistics.median(run[name] for run in runs)
+    return {"efficiency": round(median(one, "wall_s") / 2 / median(two, "wall_s"), 3),
+            "cpu_of_one_to_two": round(median(one, "cpu_s") / median(two, "cpu_s"), 3),
+            "measurements": found}
 
 
 def store(options) -> dict:
@@ -170,9 +225,11 @@ def simulate(options) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("overhead", "efficiency", "store", "simulate"))
+    parser.add_argument("what", choices=("overhead", "efficiency", "place", "store",
+                                         "simulate"))
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--times", type=Path)

@@ -17,7 +17,8 @@ _SHOWN = ("id", "model", "bits", "arithmetic", "array", "device", "seeds", "lut"
 
 def command(
         results: Annotated[Path, typer.Argument(
-            metavar="RESULTS.sqlite", show_default=False, help="Made by 'nmahw sweep'.")],
+            metavar="RESULTS.sqlite", show_default=False,
+            help="Made by 'nmahw sweep', or its export as .json (without --rebuild).")],
         x: Annotated[str, typer.Option(metavar="COLUMN", help="What is across the plot.")] = "lut",
         y: Annotated[str, typer.Option(metavar="COLUMN", help="What is up.")] = "images_per_s",
         where: Annotated[str | None, typer.Option(
@@ -40,10 +41,10 @@ def command(
     Figures are medians over the seeds. Which way is better follows from the column.
     """
     from ..sweep.columns import COLUMNS, column
+    from ..sweep.export import read_attempts
     from ..sweep.page import number, page
     from ..sweep.pareto import front, oriented
     from ..sweep.points import points_of
-    from ..sweep.store import Store
     from ..sweep.where import parse
     if rebuild is not None:
         from ..sweep.rebuild import rebuild as build_again
@@ -63,8 +64,7 @@ def command(
     if html is not None:
         from ..files import check_writable, write_atomically
         check_writable(html)
-    with Store(results) as store:
-        every = points_of(store.attempts())
+    every = points_of(read_attempts(results))
     points = [p for p in every if p[x] is not None and p[y] is not None and wanted(p)]
     if not points:
         raise UsageError(f"at least one design must have {x} and {y} and meet --where, but none "
@@ -79,12 +79,15 @@ def command(
     failed = [p for p in every if p["status"] != "done"]
     if failed:
         tell(f"{len(failed)} designs could not be built (--where does not count them)")
-    for p in shown:
-        tell(f"{p['id']}: {_command(results, p['id'])}")
+    # An export has figures only.
+    commands = [_command(results, p["id"]) if results.suffix != ".json" else "" for p in points]
+    for index in order:
+        if commands[index] and (everything or on_front[index]):
+            tell(f"{points[index]['id']}: {commands[index]}")
     if html is not None:
         show_path("HTML", write_atomically(html, page(
             f"{results.stem}: {COLUMNS[y].title} against {COLUMNS[x].title}", points, on_front, x,
-            y, [_command(results, p["id"]) for p in points])))
+            y, commands)))
 
 
 def _command(results: Path, number: int) -> str:

@@ -116,10 +116,14 @@ class Engine:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             if cluster is None:
-                self._local = LocalCluster(
-                    n_workers=workers, threads_per_worker=1, processes=True,
-                    dashboard_address="127.0.0.1:0", memory_limit=0,
-                    silence_logs=logging.CRITICAL, host="127.0.0.1")
+                class Local(LocalCluster):
+                    # An interrupt while it starts has to find it, too.
+                    def __init__(cluster, **options: object):
+                        self._local = cluster
+                        super().__init__(**options)
+                Local(n_workers=workers, threads_per_worker=1, processes=True,
+                      dashboard_address="127.0.0.1:0", memory_limit=0,
+                      silence_logs=logging.CRITICAL, host="127.0.0.1")
             else:
                 _find_scheduler(cluster)
             self._client = Client(self._local or cluster, timeout=_CONNECT_S,
@@ -269,13 +273,16 @@ class Engine:
             if one is not None:
                 with suppress(Exception):
                     one.close(timeout=_STOP_S)
+        if self._local is not None:
+            # Otherwise Dask tries for ten seconds more when Python ends.
+            self._local.shutdown_on_close = False
         self._client = self._local = None
 
     def _worker_pids(self) -> list[int]:
-        return [nanny.pid for nanny in self._nannies() if nanny.pid]
+        return [pid for nanny in self._nannies() if (pid := getattr(nanny, "pid", None))]
 
     def _nannies(self) -> list:
-        return [] if self._local is None else list(self._local.workers.values())
+        return list(getattr(self._local, "workers", {}).values())
 
 
 def _find_scheduler(address: str) -> None:

@@ -1,4 +1,4 @@
-"""Attempts as a table for other programs."""
+"""Attempts as a table for other programs, and back from JSON: what a results file comes down to."""
 
 import csv
 import importlib
@@ -6,11 +6,14 @@ import io
 import json
 from pathlib import Path
 
-from ..errors import EnvironmentProblem, UsageError
+from ..errors import EnvironmentProblem, ModelError, UsageError
 from ..files import check_writable, write_atomically
-from .store import Store
+from .store import ATTEMPT_COLUMNS, DESIGN_COLUMNS, Store
 
-__all__ = ["FORMATS", "check_export", "export_attempts"]
+__all__ = ["FORMATS", "check_export", "export_attempts", "read_attempts"]
+
+_SCHEMA, _VERSION = "nmahw-attempts", 1
+_NAMES = {"id", *dict(ATTEMPT_COLUMNS), *dict(DESIGN_COLUMNS)}
 
 
 def _flat(value: object) -> object:
@@ -27,7 +30,7 @@ def _csv(rows: list[dict]) -> bytes:
 
 
 def _json(rows: list[dict]) -> bytes:
-    return (json.dumps({"schema": "nmahw-attempts", "version": 1, "attempts": rows}, indent=1)
+    return (json.dumps({"schema": _SCHEMA, "version": _VERSION, "attempts": rows}, indent=1)
             + "\n").encode()
 
 
@@ -77,3 +80,37 @@ def export_attempts(results: str | Path, path: str | Path) -> Path:
     path = check_export(path)
     with Store(results) as store:
         return write_atomically(path, FORMATS[path.suffix](store.attempts()))
+
+
+def read_attempts(path: str | Path) -> list[dict[str, object]]:
+    """Every attempt of a results file, or of what was exported of one as JSON.
+
+    Raises
+    ------
+    ModelError
+        It is neither, or a newer nmahw made it.
+    EnvironmentProblem
+        It cannot be read.
+    """
+    path = Path(path)
+    if path.suffix != ".json" or not path.is_file():
+        with Store(path) as store:
+            return store.attempts()
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EnvironmentProblem(f"{path} must be a readable file: {error.strerror or error}"
+                                 ) from None
+    except (ValueError, RecursionError):
+        raise ModelError(f"{path} must be an export of 'nmahw sweep', but is no JSON") from None
+    if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
+        raise ModelError(f"{path} must be an export of 'nmahw sweep', but is another JSON")
+    if document.get("version") != _VERSION:
+        raise ModelError(f"{path} must be an export of version {_VERSION}, not "
+                         f"{document.get('version')!r}")
+    rows = document.get("attempts")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and set(row) >= _NAMES
+                                             for row in rows):
+        raise ModelError(f"{path} must be an export of 'nmahw sweep', but lacks what its attempts "
+                         f"have")
+    return rows

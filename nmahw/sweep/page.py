@@ -23,6 +23,8 @@ _SHOWN = ("id", "model", "bits", "arithmetic", "array", "device", "seeds", "lut"
 # Colours that differ for most eyes, on light and dark ground (Okabe and Ito 2008, darkened).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#5a9bd4", "#8c564b",
             "#7f7f7f", "#6a3d9a", "#b22222")
+# A browser takes seconds to lay out the cells of more rows than these.
+_MOST_ROWS = 500
 # Beyond this ratio of largest to smallest, an axis is logarithmic.
 _LOG_RATIO = 20
 
@@ -92,7 +94,12 @@ def page(title: str, points: Sequence[Mapping[str, object]], on_front: Sequence[
                for index, name in enumerate(kinds["arithmetic"])}
     legend = "".join(f'<li><svg viewBox="0 0 12 12"><circle cx="6" cy="6" r="5" fill="{colour}"/>'
                      f"</svg>{escape(name)}</li>" for name, colour in colours.items())
-    rows = "".join(_row(point, front) for point, front in zip(points, on_front, strict=True))
+    # Stable: within the front, and the others, the order stays.
+    order = sorted(range(len(points)), key=lambda index: not on_front[index])[:_MOST_ROWS]
+    rows = "".join(_row(index, points[index], on_front[index]) for index in sorted(order))
+    short = "" if len(points) <= _MOST_ROWS else (
+        f'<p class="soft">{_MOST_ROWS} of {len(points):,} designs, those of the front first; '
+        f"the plot has all of them.</p>")
     heads = "".join(f"<th>{escape(COLUMNS[name].title)}</th>" for name in _SHOWN)
     data = json.dumps(list(commands)).replace("<", "\\u003c")
     return f"""<!DOCTYPE html>
@@ -107,13 +114,13 @@ def page(title: str, points: Sequence[Mapping[str, object]], on_front: Sequence[
 <body>
 <main>
 <h1>{escape(title)}</h1>
-<p class="soft"><span id="count">{len(points)}</span> designs; filled: on the front of
+<p class="soft"><span id="count">{len(points):,}</span> designs; filled: on the front of
 {escape(COLUMNS[x].title)} and {escape(COLUMNS[y].title)}, before filtering. Point at one for
 its name, click for the command that rebuilds it.</p>
 <form>{filters}</form>
 <section>{_plot(points, on_front, x, y, colours)}<ul class="legend">{legend}</ul>
 <p id="about" aria-live="polite">&nbsp;</p><pre id="command"></pre></section>
-<section><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>
+<section>{short}<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>
 </main>
 <script type="application/json" id="commands">{data}</script>
 <script>{script}</script>
@@ -136,9 +143,10 @@ def _labels(point: Mapping[str, object]) -> str:
                     for name in ("device", "arithmetic", "model"))
 
 
-def _row(point: Mapping[str, object], front: bool) -> str:
+def _row(index: int, point: Mapping[str, object], front: bool) -> str:
     cells = "".join(f"<td>{escape(number(point[name]))}</td>" for name in _SHOWN)
-    return f'<tr{" class=front" if front else ""} {_labels(point)}>{cells}</tr>'
+    return (f'<tr{" class=front" if front else ""} data-index="{index}" {_labels(point)}>{cells}'
+            f"</tr>")
 
 
 def _plot(points: Sequence[Mapping[str, object]], on_front: Sequence[bool], x: str, y: str,

@@ -39,6 +39,9 @@ def rebuild(results: str | Path, number: int, folder: str | Path, say=lambda tex
         nmahw or the tools are of other versions than the point's.
     """
     folder = Path(folder)
+    if Path(results).suffix == ".json":
+        raise UsageError(f"what is built again must be of a results file, not of an export, which "
+                         f"has no networks: {results}")
     with Store(results) as store:
         rows = attempts_of(store.attempts(), number)
         if not rows:

@@ -16,7 +16,7 @@ from ..cache import digest
 from ..errors import EnvironmentProblem, ModelError
 from .job import FINAL
 
-__all__ = ["ATTEMPT_COLUMNS", "SCHEMA_VERSION", "Store", "point_key"]
+__all__ = ["ATTEMPT_COLUMNS", "DESIGN_COLUMNS", "SCHEMA_VERSION", "Store", "point_key"]
 
 #: Version of the file; newer ones are refused.
 SCHEMA_VERSION = 1
@@ -31,7 +31,8 @@ ATTEMPT_COLUMNS: tuple[tuple[str, str], ...] = (
     ("block_ram", "INTEGER"), ("fmax_mhz", "REAL"), ("no_multiplier", "INTEGER"),
     ("begun", "REAL"), ("seconds", "REAL"), ("worker", "TEXT"), ("versions", "TEXT NOT NULL"),
     ("limits", "TEXT"), ("more", "TEXT"))
-_DESIGN_COLUMNS: tuple[tuple[str, str], ...] = (
+#: Columns of a design.
+DESIGN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("design", "TEXT PRIMARY KEY"), ("model", "TEXT NOT NULL"), ("bits", "TEXT NOT NULL"),
     ("content", "TEXT NOT NULL"), ("images", "TEXT"), ("arithmetic", "TEXT NOT NULL"),
     ("rows", "INTEGER NOT NULL"), ("columns", "INTEGER NOT NULL"), ("code", "TEXT NOT NULL"),
@@ -48,10 +49,10 @@ def _create(name: str, columns: Sequence[tuple[str, str]], first: str = "") -> s
 
 
 # What an attempt does not say itself.
-_OF_DESIGN = ", ".join(f'designs."{name}"' for name, _ in _DESIGN_COLUMNS
+_OF_DESIGN = ", ".join(f'designs."{name}"' for name, _ in DESIGN_COLUMNS
                        if name not in dict(ATTEMPT_COLUMNS))
 _SCHEMA = (
-    _create("designs", _DESIGN_COLUMNS),
+    _create("designs", DESIGN_COLUMNS),
     _create("attempts", ATTEMPT_COLUMNS, "id INTEGER PRIMARY KEY, "),
     "CREATE INDEX attempts_by_key ON attempts (key)",
     # A key is finished once, whatever else was tried under it.
@@ -227,7 +228,7 @@ class Store:
         A key that is done already stays as it is.
         """
         with self._errors(), self._transaction():
-            self._insert("INSERT OR REPLACE INTO designs", _DESIGN_COLUMNS, designs)
+            self._insert("INSERT OR REPLACE INTO designs", DESIGN_COLUMNS, designs)
             self._insert("INSERT OR IGNORE INTO attempts", ATTEMPT_COLUMNS, attempts)
 
     def _insert(self, what: str, columns: Sequence[tuple[str, str]],

@@ -8,8 +8,8 @@
     value      = column | number | 'text' | "text"
     operator   = "=" | "==" | "!=" | "<" | "<=" | ">" | ">="
 
-A comparison with a column that has no value (a design that could not be built) is false. Nothing
-is ever evaluated by Python or SQL.
+Words may be in capitals. A comparison with a column that has no value (a design that could not be
+built) is false. Nothing is ever evaluated by Python or SQL.
 """
 
 import operator
@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from ..errors import UsageError
-from .columns import COLUMNS, column
+from .columns import COLUMNS, column, nearest
 
 __all__ = ["Condition", "parse"]
 
@@ -80,7 +80,7 @@ class _Parser:
 
     def _take(self, *values: str) -> bool:
         kind, value = self._peek()
-        if kind in ("word", "bracket") and value in values:
+        if kind in ("word", "bracket") and value.lower() in values:
             self._at += 1
             return True
         return False
@@ -145,7 +145,10 @@ class _Parser:
             found, is_number = float(value), True
         elif kind == "text":
             found, is_number = value[1:-1], False
-        elif kind == "word" and value not in ("and", "or", "not"):
+        elif kind == "word" and value.lower() not in ("and", "or", "not"):
+            if value not in COLUMNS and not nearest(value, COLUMNS):
+                raise self._wrong(f"no column is called {value} (a text stands in quotes: "
+                                  f"'{value}')")
             is_number = column(value).is_number
             self._at += 1
             return lambda row: row.get(value), is_number

@@ -10,25 +10,40 @@ function show(point) {
 }
 
 function choose(point) {
-  points.forEach(other => other.classList.toggle("chosen", other === point));
+  document.querySelectorAll(".chosen").forEach(other => other.classList.remove("chosen"));
+  point.classList.add("chosen");
   show(point);
   document.getElementById("command").textContent = commands[Number(point.dataset.index)];
 }
 
 function filter() {
-  const hides = one => filters.some(f => f.value && one.dataset[f.id] !== f.value);
-  [...points, ...rows].forEach(one => one.classList.toggle("hidden", hides(one)));
-  document.getElementById("count").textContent = rows.filter(row => !hides(row)).length;
+  const used = filters.filter(f => f.value);
+  const hides = one => used.some(f => one.dataset[f.id] !== f.value);
+  let left = points.length;
+  for (const one of [...points, ...rows]) {
+    const hidden = hides(one);
+    one.classList.toggle("hidden", hidden);
+    if (hidden && one.classList.contains("point")) left -= 1;
+  }
+  document.getElementById("count").textContent = left.toLocaleString("en");
   // A line through points that are not shown would mislead.
-  document.querySelector(".line").classList.toggle("hidden", filters.some(f => f.value));
+  document.querySelector(".line").classList.toggle("hidden", used.length > 0);
 }
 
-for (const point of points) {
-  point.addEventListener("mouseenter", () => show(point));
-  point.addEventListener("focus", () => show(point));
-  point.addEventListener("click", () => choose(point));
-  point.addEventListener("keydown", event => { if (event.key === "Enter") choose(point); });
+// One listener for all of them: there may be ten thousand.
+const plot = document.getElementById("plot");
+const point = event => event.target.closest(".point");
+for (const kind of ["mouseover", "focusin"]) {
+  plot.addEventListener(kind, event => { if (point(event)) show(point(event)); });
 }
-rows.forEach((row, index) => row.addEventListener("click", () => choose(points[index])));
+plot.addEventListener("click", event => { if (point(event)) choose(point(event)); });
+plot.addEventListener("keydown", event => {
+  if (event.key === "Enter" && point(event)) choose(point(event));
+});
+document.querySelector("tbody").addEventListener("click", event => {
+  const row = event.target.closest("tr");
+  if (row) choose(points[Number(row.dataset.index)]);
+});
 filters.forEach(one => one.addEventListener("change", filter));
-filter();  // A browser may restore what was chosen before.
+// A browser may restore what was chosen before.
+if (filters.some(one => one.value)) filter();
