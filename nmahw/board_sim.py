@@ -64,6 +64,8 @@ class VirtualBoard:
     cache : Cache, optional
     say : callable
         Told that compiling begins.
+    reset_every : int
+        Reset the board after so many bytes from the host, again and again; 0: never.
 
     Attributes
     ----------
@@ -77,6 +79,7 @@ class VirtualBoard:
     host_baud: float | None = None
     cache: Cache | None = None
     say: Callable[[str], None] = lambda text: None
+    reset_every: int = 0
 
     def __post_init__(self):
         if self.baud is not None:
@@ -107,7 +110,7 @@ class VirtualBoard:
         """
         program = build_simulator(board_rtlil(self.design, self.clock_hz, self.baud), self.cache,
                                   self.say, harness=_HARNESS)
-        command = [str(program)]
+        command = [str(program), f"--reset-every={self.reset_every}"]
         if self.baud is not None:
             command.append(f"--clocks-per-bit={self.clock_hz / (self.host_baud or self.baud):.6f}")
         if address is None:

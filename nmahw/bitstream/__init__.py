@@ -43,7 +43,7 @@ class Readback(ABC):
         ----------
         path : Path
         pins : mapping of str to Pin
-            What the ports are called.
+            What the ports are called; ``so[3]`` becomes ``so_3``.
         bench : Workbench
 
         Raises

@@ -144,8 +144,11 @@ def read_icebox(verilog: str) -> Netlist:
     if not head.strip().startswith("module") or any(way == "inout" for way, _ in ports):
         raise BuildError("pins must be inputs or outputs, but the bitstream has others")
     netlist.inputs = [name for way, name in ports if way == "input"]
-    outputs = {name for way, name in ports if way == "output"}
-
+    # Logic may read what it drives an output with: port and net get names of their own.
+    for way, name in ports:
+        if way == "output":
+            netlist.outputs[name] = f"{name}_net"
+            text = re.sub(rf"\b{name}\b", f"{name}_net", text)
     found = _INSTANCE.findall(text)
     text = _INSTANCE.sub("", text)
     for line in map(str.strip, text.splitlines()):
@@ -173,13 +176,4 @@ def read_icebox(verilog: str) -> Netlist:
             _pll(netlist, name, parameters, pins)
         else:
             raise BuildError(f"cells must be logic, block RAM or PLL, not {kind}")
-    # An output's port may itself be the net that a gate or register drives.
-    for name in outputs:
-        if name in netlist.gates:
-            netlist.outputs[name] = netlist.gates.pop(name)
-        else:
-            for register in netlist.flip_flops:
-                if register.q == name:
-                    register.q = f"{name}_driver"
-            netlist.outputs[name] = f"{name}_driver"
     return netlist

@@ -74,6 +74,11 @@ endmodule
 """
 
 
+def _plain(port: str) -> str:
+    """``so[3]`` as a name of its own: ``so_3``."""
+    return port.replace("[", "_").rstrip("]")
+
+
 class Ice40Readback(Readback):
     """iCE40 HX, LP and UP; of the latter's own blocks (DSP, SPRAM, oscillators) none."""
 
@@ -90,7 +95,7 @@ class Ice40Readback(Readback):
             bench.run(unpack, ["design.bin", "design.asc"], folder, folder / "unpack.log",
                       "unpacking the bitstream")
             (folder / "pins.pcf").write_text("".join(
-                f"set_io {port} {pin.location}\n" for port, pin in pins.items()))
+                f"set_io {_plain(port)} {pin.location}\n" for port, pin in pins.items()))
             text = bench.run(to_verilog, ["-s", "-p", "pins.pcf", "design.asc"], folder,
                              folder / "vlog.log", "reading the device's configuration")
             (folder / "design.v").write_text(text)

@@ -3,6 +3,7 @@
 // nmahw_board, which has either streams of bytes or the pins of a UART.
 //
 //   --clocks-per-bit=X   for the UART: clock cycles a bit of the host takes (with its baud error)
+//   --reset-every=N      pull the reset for four cycles after every N bytes from the host
 //   --log=FILE           append a line at the end: cycles simulated, bytes in, bytes out
 //
 // Time stands still while nothing happens and the host says nothing. Ends with its input.
@@ -132,20 +133,23 @@ template <class T> void drive(T& top, Line& line, HostUart& uart, bool& active) 
 
 int main(int count, char** values) {
     double clocks_per_bit = 16;
+    uint64_t reset_every = 0;
     std::string log;
     for (int i = 1; i < count; i++) {
         std::string argument = values[i];
         if (argument.rfind("--clocks-per-bit=", 0) == 0)
             clocks_per_bit = std::strtod(argument.c_str() + 17, nullptr);
+        else if (argument.rfind("--reset-every=", 0) == 0)
+            reset_every = std::strtoull(argument.c_str() + 14, nullptr, 10);
         else if (argument.rfind("--log=", 0) == 0) log = argument.substr(6);
-        else stop("arguments must be --clocks-per-bit=X or --log=FILE");
+        else stop("arguments must be --clocks-per-bit=X, --reset-every=N or --log=FILE");
     }
     if (!(clocks_per_bit >= 4)) stop("clocks per bit must be at least 4");
     VerilatedContext context;
     Top top{&context};
     Line line;
     HostUart uart(clocks_per_bit);
-    uint64_t cycles = 0, quiet = 0;
+    uint64_t cycles = 0, quiet = 0, next_reset = reset_every;
     // Longer than any pause of a design that is at work: an image's way from entry to exit counts as
     // busy, what the link does takes some bytes' time.
     const uint64_t rest = 1000 + (uint64_t)(20 * clocks_per_bit);
@@ -159,6 +163,12 @@ int main(int count, char** values) {
             if (!line.out.empty()) line.flush();
             open = line.read_more(quiet > rest);
             if (!line.in.empty()) quiet = 0;
+        }
+        if (reset_every && line.bytes_in - line.in.size() >= next_reset) {
+            next_reset += reset_every;
+            top.rst = 1;
+            for (int i = 0; i < 4; i++) drive(top, line, uart, active);
+            top.rst = 0;
         }
         drive(top, line, uart, active);
         quiet = active ? 0 : quiet + 1;
