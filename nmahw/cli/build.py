@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ._options import Arithmetic, Jobs, Model, read_array, read_choice
+from ._options import Arithmetic, Jobs, Model, Weights, read_array, read_choice
 from ._terminal import show_path, show_table, tell, working
 
 EXAMPLE = "nmahw build lenet5-w8a8 --board ulx3s_45f --array 4x4 -o build"
@@ -22,6 +22,7 @@ def command(
         array: Annotated[str, typer.Option(
             "--array", metavar="RxC", help="Rows and columns of the systolic array, for example "
             "8x8, or 'auto': what fits, meets timing and takes the fewest cycles.")] = AUTO,
+        weights: Weights = "auto",
         out: Annotated[Path, typer.Option(
             "--out", "-o", metavar="DIR", help="Where bitstream and report go.")] = Path("build"),
         clock: Annotated[float | None, typer.Option(
@@ -53,13 +54,14 @@ def command(
     with working(f"building for {chosen.title}") as work:
         bench = Workbench(jobs=jobs, say=work.say)
         options = dict(seeds=range(1, seeds + 1), clock_hz=None if clock is None else clock * 1e6,
-                       baud=baud, bench=bench)
+                       baud=baud, bench=bench, weights=weights)
         built = (build_largest(network, chosen, arith, out, **options) if shape is None else
                  build(network, chosen, arith, *shape, out, **options))
     design, placed = built.design, built.placed
     show_table(f"{network.title} on {chosen.title}", ("what", "used", "of"), [
         ("arithmetic", str(design.arithmetic), ""),
         ("array", f"{design.rows}x{design.columns}", ""),
+        ("weights", "constant" if design.store is None else "loaded", ""),
         *((name.replace("_", " "), used, placed.limits.get(name, ""))
           for name, used in placed.utilisation.items()),
         ("clock, MHz", f"{built.clock_hz / 1e6:.2f}", f"{placed.fmax_mhz:.2f}"),
@@ -70,4 +72,6 @@ def command(
     show_path("report", built.report)
     if chosen.wiring:
         tell(f"to connect: {chosen.wiring}")
+    if design.store is not None:
+        tell(f"'nmahw run' loads {len(design.schedule.layout.image):,} bytes of weights at start")
     tell(f"to flash it: nmahw flash {chosen.name} {built.bitstream}")

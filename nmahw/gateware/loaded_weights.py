@@ -15,14 +15,20 @@ from collections.abc import Iterable
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..schedule import FEED_CYCLES, Schedule
 from ..weight_store import BankLayout, RowBits
 from .common import delayed
-from .memory import SinglePortMemory, SlicedMemory
+from .memory import SinglePortMemory
 
 __all__ = ["LoadedWeights", "loading_signature"]
+
+# Constants are cut into words of the width that small block RAMs have (iCE40: 256 x 16); a few
+# bits that are left over, and few words, are cheaper in look-up tables.
+_SLICE_BITS = 16
+_LEAST_WORDS = 64
 
 
 def loading_signature(layout: BankLayout) -> wiring.Signature:
@@ -148,10 +154,18 @@ class LoadedWeights(wiring.Component):
         width = bits.stored.shape[1]
         if not width:
             return self._selected(bits, [Const(0, 1)])
-        words = [sum(1 << index for index, bit in enumerate(line) if bit) for line in bits.stored]
-        m.submodules[f"constants{row}"] = memory = SlicedMemory(width, len(words), words)
-        m.d.comb += memory.r_addr.eq(tile)
-        return self._selected(bits, [memory.r_data])
+        parts = []
+        for low in range(0, width, _SLICE_BITS):
+            part = bits.stored[:, low:low + _SLICE_BITS]
+            wide = part.shape[1] > _SLICE_BITS // 4 and len(part) > _LEAST_WORDS
+            m.submodules[f"constants{row}_{low}"] = memory = Memory(
+                shape=unsigned(part.shape[1]), depth=len(part),
+                init=[sum(1 << index for index, bit in enumerate(line) if bit) for line in part],
+                attrs={"ram_style": "block", "rom_style": "block"} if wide else {})
+            port = memory.read_port()
+            m.d.comb += [port.en.eq(1), port.addr.eq(tile)]
+            parts.append(port.data)
+        return self._selected(bits, [Cat(parts)])
 
     def _registers(self, m: Module, row: int, bits: list[Value], enables: list[Value]) -> None:
         """In front of the array; later for groups of columns that see their symbols later."""

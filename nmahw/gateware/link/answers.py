@@ -94,7 +94,8 @@ class Answers(wiring.Component):
 
         # A body is a header, then what the kind asks for.
         header, left = Signal(8 * HEADER_BYTES), Signal(range(HEADER_BYTES + 1))
-        small, small_left = Signal(32 * len(COUNTERS)), Signal(range(4 * len(COUNTERS) + 1))
+        # A number, and how many bytes are left of it and of those that follow.
+        small, small_left = Signal(32), Signal(range(4 * len(COUNTERS) + 1))
         body = Signal(_Body)
         answer_bytes = self._outputs * self._bytes + 4
 
@@ -138,6 +139,11 @@ class Answers(wiring.Component):
                              self.o.payload.last.eq(small_left == 1)]
                 with m.If(self.o.ready):
                     m.d.sync += [small.eq(small >> 8), small_left.eq(small_left - 1)]
+                    with m.If(small_left[:2] == 1):
+                        # Of several numbers the next one, as it is now.
+                        for place, counter in enumerate(counters.values()):
+                            with m.If(small_left[2:] == len(COUNTERS) - place):
+                                m.d.sync += small.eq(counter)
                     with m.If(small_left == 1):
                         m.next = "IDLE"
             with m.State("TEXT"):
@@ -175,7 +181,7 @@ class Answers(wiring.Component):
                 m.d.sync += body.eq(_Body.TEXT)
             with m.Case(Request.COUNTERS):
                 begin(reply.kind, reply.sequence, 4 * len(COUNTERS))
-                m.d.sync += [small.eq(Cat(*counters.values())), small_left.eq(4 * len(COUNTERS))]
+                m.d.sync += [small.eq(counters[COUNTERS[0]]), small_left.eq(4 * len(COUNTERS))]
             with m.Case(Request.VERIFY):
                 begin(reply.kind, reply.sequence, 4)
                 m.d.sync += [small.eq(self.check), small_left.eq(4)]
