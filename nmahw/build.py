@@ -21,7 +21,7 @@ from .boards import Board, Pin
 from .certify import certify
 from .design import MAX_COLUMNS, MAX_ROWS, Design
 from .devices import Device, Pll
-from .errors import BuildError, DoesNotFit, EnvironmentProblem, NotPlaced, UsageError
+from .errors import BuildError, DoesNotFit, EnvironmentProblem, ModelError, NotPlaced, UsageError
 from .estimate import counted, estimate
 from .files import write_atomically
 from .gateware.board_top import BoardTop
@@ -277,11 +277,30 @@ def _may_fit(design: Design, device: Device) -> bool:
                for name in ("lut", "ff", "block_ram"))
 
 
-def _candidates(network: Network, board: type[Board], arithmetic: str, bench: Workbench
+def _shaped(network: Network, device: Device, arithmetic: str, weights: str) -> Iterator[Design]:
+    """Designs of all shapes; wider than high ones too where weights are loaded."""
+    store = device.weight_store
+    wider = {(rows, rows * halves // 2) for rows in range(1, (store.blocks if store else 0) + 1)
+             for halves in (2, 3, 4, 6)} if weights != "constant" else set()
+    refused, found = None, False
+    for rows, columns in (*ARRAY_SHAPES, *sorted(wider - set(ARRAY_SHAPES))):
+        try:
+            design = Design.of(network, arithmetic, rows, columns).with_weights(weights, device)
+        except (UsageError, ModelError) as error:
+            # More rows than memories, say: another shape may do.
+            refused = error
+            continue
+        found = True
+        yield design
+    if not found:
+        raise refused
+
+
+def _candidates(network: Network, board: type[Board], arithmetic: str, weights: str
                 ) -> Iterator[tuple[int, int]]:
     """Shapes that may fit by the estimate, those with the fewest cycles first."""
     device = board.fpga()
-    designs = [Design.of(network, arithmetic, rows, columns) for rows, columns in ARRAY_SHAPES]
+    designs = list(_shaped(network, device, arithmetic, weights))
     # Estimating takes a second: only those whose turn has come.
     for design in sorted(designs, key=lambda d: (d.cycles_per_image, d.rows * d.columns)):
         if _may_fit(design, device):
@@ -300,7 +319,8 @@ def build_largest(network: Network, board: type[Board], arithmetic: str, folder:
     bench = options.setdefault("bench", Workbench())
     last: BuildError = DoesNotFit(f"no array for {network.title} fits {board.title}: its weights "
                                   f"and activations, or the least control, need more than there is")
-    for rows, columns in _candidates(network, board, arithmetic, bench):
+    weights = str(options.setdefault("weights", "auto"))
+    for rows, columns in _candidates(network, board, arithmetic, weights):
         bench.say(f"trying {rows}x{columns}")
         try:
             return build(network, board, arithmetic, rows, columns, folder, **options)

@@ -112,8 +112,8 @@ class RowBits:
     @classmethod
     def of(cls, codes: np.ndarray, bits: int) -> RowBits:
         """Of a row's codes (tiles, columns)."""
-        plain = np.array([[int(code) >> bit & 1 for code in tile for bit in range(bits)]
-                          for tile in codes], dtype=bool).reshape(len(codes), -1)
+        shifted = codes.astype(np.int64)[:, :, None] >> np.arange(bits)
+        plain = (shifted & 1).astype(bool).reshape(len(codes), -1)
         numbers: dict[bytes, int] = {}
         for constant, number in ((False, -1), (True, -2)):
             numbers[np.full(len(codes), constant).tobytes()] = number
