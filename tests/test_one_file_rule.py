@@ -236,7 +236,8 @@ def copy(tmp_path_factory):
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
     for name, text in (("arith/extra_adds", ADDS), ("arith/extra_ternary", TERNARY),
-                       ("layers/extra", LAYER), ("boards/extra", BOARD), ("gateware/wrappers/extra", WRAPPER),
+                       ("layers/extra", LAYER), ("boards/extra", BOARD),
+                       ("gateware/wrappers/extra", WRAPPER),
                        ("train/methods/extra", METHOD), ("train/datasets/extra", DATASET)):
         (folder / "nmahw" / f"{name}.py").write_text(text)
     return folder

@@ -1,6 +1,7 @@
 """Accelerators behind Wishbone and as a custom function unit: in Amaranth's simulator here, their
 Verilog in the cocotb benches of `sim/`."""
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -211,6 +212,22 @@ def test_axi_stream_by_cocotbext_axi(cache, tmp_path):
     pytest.importorskip("cocotbext.axi", reason="needs cocotbext-axi (pip install cocotbext-axi)")
     assert "4 tests passed" in bench_on(StandIn(), standin_network(), tmp_path, cache, "axis",
                                         "--bench", "cocotbext_axi")
+
+
+@pytest.mark.long
+def test_behind_the_bus_of_a_litex_system(cache, tmp_path):
+    for module in ("litex", "migen"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip("needs LiteX (pip install litex migen)")
+    standin_network().save(tmp_path / "network.npz")
+    emitted = verilog.emit(StandIn(), tmp_path, cache, wrapper="wishbone")
+    made = subprocess.run([sys.executable, str(ROOT / "sim" / "litex_soc.py"),
+                           str(emitted.verilog), str(tmp_path / "soc.v")],
+                          capture_output=True, text=True, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    done = run_bench(tmp_path, top="soc")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert done.stdout.rstrip().endswith("13 tests passed")
 
 
 @pytest.mark.long
