@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 
 from nmahw.cli import run as command_line
 from nmahw.errors import EnvironmentProblem, ModelError, UsageError
-from nmahw.sweep.export import export_attempts
+from nmahw.sweep.export import check_export, export_attempts, read_attempts
 from nmahw.sweep.pareto import front, hypervolume, oriented
 from nmahw.sweep.points import points_of
 from nmahw.sweep.store import Store, point_key
@@ -60,7 +61,7 @@ def results(tmp_path):
     ('device != "ecp5-25k"', {"device": "ecp5-25k"}, False),
     ("lut < 5", {"lut": None}, False), ("lut >= -1e3", {"lut": 0}, True),
     ("fmax_mhz > lut", {"fmax_mhz": 3, "lut": 2}, True),
-    ("not not lut == 1", {"lut": 1}, True),
+    ("not not lut == 1", {"lut": 1}, True), ("lut = 2 OR Not lut = 1", {"lut": 1}, False),
 ])
 def test_conditions(text, row, wanted):
     assert parse(text)(row) is wanted
@@ -70,7 +71,9 @@ def test_conditions(text, row, wanted):
     ("", "nothing stands"), ("lut", "comparison must stand"), ("lut <", "its end"),
     ("luts < 5", "did you mean 'lut'"), ("lut < 5 lut", "'and' or 'or'"),
     ("(lut < 5", r"'\)' must stand"), ("lut < 'x'", "number is compared with a text"),
-    ("__import__('os')", "column must be one of"), ("lut < 5; DROP TABLE attempts", "cannot be"),
+    ("__import__('os')", "no column is called __import__"),
+    ("arithmetic = booth", "a text stands in quotes: 'booth'"),
+    ("lut < 5; DROP TABLE attempts", "cannot be"),
     ("lut < 5 or 1=1 --", "cannot be read"), ("lut < 1_000", "cannot be read"),
     ("(" * 80 + "lut < 5" + ")" * 80, "levels"), ("lut < 1 or " * 400 + "lut < 1", "words"),
     ("device = 'open", "cannot be read"), ("lut < 5 and", "its end"),
@@ -168,6 +171,65 @@ def test_files_that_cannot_be_used(tmp_path, results):
                 Store(results, write=True)
 
 
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="nothing is read-only")
+def test_a_read_only_folder_can_be_read(results):
+    results.parent.chmod(0o555)
+    try:
+        with Store(results) as store:
+            assert len(store.attempts()) == 5
+        with pytest.raises(EnvironmentProblem, match="must be writable"):
+            Store(results, write=True)
+    finally:
+        results.parent.chmod(0o755)
+
+
+def test_an_export_says_what_the_results_say(results, tmp_path, capsys):
+    path = export_attempts(results, tmp_path / "r.json")
+    with Store(results) as store:
+        assert read_attempts(path) == read_attempts(results) == store.attempts()
+        assert store.statuses() == {"done": 4, "refused": 1}
+    assert command_line(["pareto", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "2 of 3 designs are on the front" in told and "--rebuild" not in told
+    assert command_line(["pareto", str(path), "--rebuild", "1"]) == 2
+    assert "not of an export, which has no networks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text, said", [
+    ("{", "is no JSON"), ("[]", "another JSON"), ('{"schema": "nmahw-comparison"}', "another JSON"),
+    ('{"schema": "nmahw-attempts", "version": 2}', "of version 1, not 2"),
+    ('{"schema": "nmahw-attempts", "version": 1, "attempts": [{"id": 1}]}', "lack values"),
+])
+def test_what_is_no_export_is_refused(tmp_path, text, said):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ModelError, match=said):
+        read_attempts(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("name, value", [
+    ("lut", "many"), ("design", {}), ("device", None), ("fmax_mhz", None), ("accuracy", "nan"),
+    ("fmax_mhz", float("nan")), ("versions", None)])
+def test_an_export_that_somebody_changed_is_refused(results, tmp_path, name, value):
+    path = export_attempts(results, tmp_path / "r.json")
+    document = json.loads(path.read_text())
+    document["attempts"][0][name] = value
+    path.write_text(json.dumps(document))
+    with pytest.raises(ModelError, match="lack values or have others"):
+        read_attempts(path)
+
+
+@pytest.mark.parametrize("name, error, said", [
+    ("r.txt", UsageError, "must end in .csv, .json, .parquet, not 'r.txt'"),
+    ("file/r.csv", EnvironmentProblem, "must be writable"),
+    ("r.parquet", EnvironmentProblem, "Parquet needs pyarrow: pip install")])
+def test_an_export_that_cannot_be_is_told_before_the_sweep(tmp_path, name, error, said,
+                                                           monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(error, match=said):
+        check_export(tmp_path / name)
+
+
 def test_a_full_disk_is_told_and_leaves_what_was_there(results):
     with Store(results, write=True) as store:
         pages = store._db.execute("PRAGMA page_count").fetchone()[0]
@@ -245,4 +307,33 @@ def test_a_browser_shows_names_filters_and_commands(results, tmp_path):
         page.evaluate("() => { const s = document.createElement('script'); "
                       "s.textContent = 'window.odd = 1'; document.body.append(s); }")
         assert page.evaluate("() => window.odd") is None
+        browser.close()
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+def test_a_browser_takes_ten_thousand_designs(tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    dice, path, html = random.Random(1), tmp_path / "r.sqlite", tmp_path / "front.html"
+    with Store(path, write=True) as store:
+        store.add([design(f"d{i}", cycles=dice.randrange(100, 10**6)) for i in range(10_000)],
+                  [attempt(f"d{i}", 1, lut=dice.randrange(100, 9000),
+                           device=("ecp5-25k", "ecp5-45k")[i % 2]) for i in range(10_000)])
+    assert command_line(["pareto", str(path), "--html", str(html)]) == 0
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"),
+                                         args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(html.as_uri())
+        assert page.locator("circle.point").count() == 10_000
+        # The table has the front and as many more as a browser lays out at once.
+        assert page.locator("tbody tr").count() == 500
+        fronts = page.locator("circle.point.front").count()
+        assert fronts == page.locator("tbody tr.front").count() > 0
+        assert "500 of 10,000 designs" in page.inner_text("main")
+        page.select_option("#device", "ecp5-25k")
+        assert page.inner_text("#count") == "5,000"
+        row = page.locator("tbody tr.front:visible").first
+        number = row.locator("td").first.inner_text().replace(",", "")
+        row.click()
+        assert f"--rebuild {number} " in page.inner_text("#command")
         browser.close()

@@ -8,12 +8,21 @@ from pathlib import Path
 
 from ..errors import EnvironmentProblem, ModelError, UsageError
 from ..files import check_writable, write_atomically
-from .store import ATTEMPT_COLUMNS, DESIGN_COLUMNS, Store
+from .store import ATTEMPT_COLUMNS, DESIGN_COLUMNS, JSON_COLUMNS, Store
 
 __all__ = ["FORMATS", "check_export", "export_attempts", "read_attempts"]
 
 _SCHEMA, _VERSION = "nmahw-attempts", 1
-_NAMES = {"id", *dict(ATTEMPT_COLUMNS), *dict(DESIGN_COLUMNS)}
+# What a value of each column may be, in an attempt that somebody else may have written.
+_KINDS = {"INTEGER": int, "REAL": (int, float), "TEXT": str, "JSON": (dict, list)}
+_COLUMNS = {"id": int, **{
+    name: _KINDS["JSON" if name in JSON_COLUMNS else kind.split()[0]]
+    for name, kind in (*DESIGN_COLUMNS, *ATTEMPT_COLUMNS)}}
+
+
+# What every run that was built has.
+_FIGURES = ("lut", "ff", "dsp", "block_ram", "fmax_mhz", "no_multiplier", "arithmetic", "model",
+            "cycles_per_image", "macs_per_image")
 
 
 def _flat(value: object) -> object:
@@ -109,8 +118,15 @@ def read_attempts(path: str | Path) -> list[dict[str, object]]:
         raise ModelError(f"{path} must be an export of version {_VERSION}, not "
                          f"{document.get('version')!r}")
     rows = document.get("attempts")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and set(row) >= _NAMES
-                                             for row in rows):
-        raise ModelError(f"{path} must be an export of 'nmahw sweep', but lacks what its attempts "
-                         f"have")
+    if not isinstance(rows, list) or not all(map(_is_attempt, rows)):
+        raise ModelError(f"{path} must be an export of 'nmahw sweep', but its attempts lack values "
+                         f"or have others")
     return rows
+
+
+def _is_attempt(row: object) -> bool:
+    needed = ("id", "design", "device", "seed", "status", "versions")
+    return isinstance(row, dict) and row.keys() >= _COLUMNS.keys() and all(
+        isinstance(row[name], kind) and row[name] == row[name]
+        or row[name] is None and name not in needed for name, kind in _COLUMNS.items()) and (
+            row["status"] != "done" or all(row[name] is not None for name in _FIGURES))

@@ -1,6 +1,7 @@
 """What a sweep will take: runs, time, cost; from the estimator and recorded times."""
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,10 +70,7 @@ def estimates(spec: Spec, networks: Networks
     designs: dict[tuple, Design | str] = {}
     found: dict[tuple, Estimate] = {}
     refused: dict[str, list[tuple]] = {}
-    for point in spec.points:
-        key = point.design, point.device
-        if key in found or any(key in members for members in refused.values()):
-            continue
+    for key, point in {(point.design, point.device): point for point in spec.points}.items():
         try:
             if point.design not in designs:
                 content = networks.by_name[point.model, point.bits].network
@@ -142,8 +140,7 @@ def forecast(spec: Spec, networks: Networks, recorded: Sequence[Mapping[str, obj
             seconds += pace * job_seconds(found[key].resources["lut"])
     if spec.budget is not None:
         seconds *= spec.budget
-    runs_of = {key: sum((p.design, p.device) == key for p in spec.points)
-               for members in refused.values() for key in members}
+    runs_of = Counter((point.design, point.device) for point in spec.points)
     return Forecast(
         len(spec.points), len({point.design for point in spec.points}), left, too_large,
         {reason: sum(runs_of[key] for key in members) for reason, members in refused.items()},

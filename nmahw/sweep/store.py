@@ -16,7 +16,8 @@ from ..cache import digest
 from ..errors import EnvironmentProblem, ModelError
 from .job import FINAL
 
-__all__ = ["ATTEMPT_COLUMNS", "DESIGN_COLUMNS", "SCHEMA_VERSION", "Store", "point_key"]
+__all__ = ["ATTEMPT_COLUMNS", "DESIGN_COLUMNS", "JSON_COLUMNS", "SCHEMA_VERSION", "Store",
+           "point_key"]
 
 #: Version of the file; newer ones are refused.
 SCHEMA_VERSION = 1
@@ -41,6 +42,8 @@ DESIGN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("memory_bits", "INTEGER"), ("options", "TEXT"), ("is_baseline", "INTEGER"),
     ("exact", "INTEGER"), ("hard_multiplier", "INTEGER"), ("yosys_passes", "TEXT"),
     ("seconds", "REAL"))
+#: Columns whose text is JSON.
+JSON_COLUMNS = ("versions", "limits", "more", "options", "yosys_passes")
 
 
 def _create(name: str, columns: Sequence[tuple[str, str]], first: str = "") -> str:
@@ -292,16 +295,13 @@ class Store:
         return row["data"]
 
 
-_JSON = ("versions", "limits", "more", "options", "yosys_passes")
-
-
 def _plain(value: object) -> object:
     return json.dumps(value, sort_keys=True) if isinstance(value, (dict, list, tuple)) else value
 
 
 def _read(row: sqlite3.Row) -> dict[str, object]:
     found = {name: row[name] for name in row.keys()}
-    for name in _JSON:
+    for name in JSON_COLUMNS:
         if isinstance(found.get(name), str):
             found[name] = json.loads(found[name])
     return found
