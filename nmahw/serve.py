@@ -3,7 +3,7 @@
 It serves one page and three questions, and no file. It listens on the loopback interface unless
 told otherwise, takes only requests that name the host it was started for (so that no foreign page
 can reach it by a name of its own), limits their size and rate, and lends the board to one browser
-at a time.
+at a time. Connections are limited in number, and in the time that a request may take to come in.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import hashlib
 import ipaddress
 import json
 import re
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -28,7 +30,8 @@ from .errors import EnvironmentProblem, NmahwError, UsageError
 from .link.host import Host
 from .network import Network
 
-__all__ = ["BoardServer", "LEASE_S", "MAX_BODY_BYTES", "RATE_PER_S"]
+__all__ = ["BoardServer", "LEASE_S", "MAX_BODY_BYTES", "MAX_CONNECTIONS", "RATE_PER_S",
+           "REQUEST_S"]
 
 #: Largest request.
 MAX_BODY_BYTES = 64 * 1024
@@ -36,6 +39,10 @@ MAX_BODY_BYTES = 64 * 1024
 RATE_PER_S, BURST = 20.0, 40
 #: The board stays with a browser for so long after its last request.
 LEASE_S = 10.0
+#: Connections at the same time; one more is closed at once.
+MAX_CONNECTIONS = 32
+#: A request has to be in so long after its connection was made, or after the request before it.
+REQUEST_S = 15.0
 _TIMEOUT_S = 10.0
 
 
@@ -89,11 +96,10 @@ class BoardServer:
         self.policy = _content_policy(self.page.decode())
         handler = type("Handler", (_Handler,), {"board": self})
         try:
-            self._server = ThreadingHTTPServer(address, handler)
+            self._server = _Server(address, handler)
         except OSError as error:
             raise EnvironmentProblem(f"address {address[0]}:{address[1]} must be free and ours: "
                                      f"{error.strerror or error}") from None
-        self._server.daemon_threads = True
         host, port = self._server.server_address[:2]
         self._names = {address[0], host, "localhost"}
         self._port = port
@@ -198,12 +204,61 @@ class BoardServer:
             self._lease = session, now + LEASE_S
 
 
+class _Server(ThreadingHTTPServer):
+    """A thread for each of a limited number of connections."""
+
+    daemon_threads = True
+    request_queue_size = MAX_CONNECTIONS
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]):
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: socket.socket, client_address: object) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: socket.socket, client_address: object) -> None:
+        """Say nothing of connections that break: that is the other end's business."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     board: BoardServer
     timeout = _TIMEOUT_S
     server_version = "nmahw"
     sys_version = ""
     protocol_version = "HTTP/1.1"
+
+    def handle_one_request(self) -> None:
+        # A request that trickles in resets the socket's own time-out with every byte.
+        self._watch = threading.Timer(REQUEST_S, self._give_up)
+        self._watch.daemon = True
+        self._watch.start()
+        try:
+            super().handle_one_request()
+        finally:
+            self._watch.cancel()
+
+    def _give_up(self) -> None:
+        self.close_connection = True
+        try:
+            self.connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is gone already
 
     def do_GET(self) -> None:
         self._answer({"/board": self.board.describe, "/sample": self.board.sample})
@@ -250,8 +305,10 @@ class _Handler(BaseHTTPRequestHandler):
         if len(length) > 9 or int(length) > MAX_BODY_BYTES:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                            f"a request must have at most {MAX_BODY_BYTES} bytes")
+        body = self.rfile.read(int(length))
+        self._watch.cancel()  # the board may take its time
         try:
-            return json.loads(self.rfile.read(int(length)))
+            return json.loads(body)
         except (ValueError, RecursionError):
             raise _Refused(HTTPStatus.BAD_REQUEST, "the request must be JSON") from None
 

@@ -3,7 +3,9 @@
 import http.client
 import json
 import shutil
+import socket
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from nmahw.bundled import load_model, sample_for
 from nmahw.design import Design
 from nmahw.errors import EnvironmentProblem, UsageError
 from nmahw.link.host import Host
-from nmahw.serve import BURST, LEASE_S, MAX_BODY_BYTES, BoardServer
+from nmahw.serve import BURST, LEASE_S, MAX_BODY_BYTES, MAX_CONNECTIONS, BoardServer
 
 A, B = "a" * 32, "b" * 32
 
@@ -130,6 +132,36 @@ def test_one_browser_at_a_time(served):
     served.test_clock.now += LEASE_S
     assert ask(served, "/run", picture, session=B)[0].status == 200
     assert ask(served, "/run", picture, session=A)[0].status == 503
+
+
+def test_connections_are_limited(served):
+    idle = [socket.create_connection(("127.0.0.1", served._port), timeout=20)
+            for _ in range(MAX_CONNECTIONS)]
+    try:
+        with socket.create_connection(("127.0.0.1", served._port), timeout=20) as one_more:
+            assert one_more.recv(1) == b""
+        idle.pop().close()
+        # Its thread ends soon, but not at once.
+        for _ in range(1000):
+            try:
+                assert ask(served, "/board")[0].status == 200
+                break
+            except (ConnectionError, http.client.HTTPException):
+                time.sleep(0.01)
+        else:
+            pytest.fail("a place that became free must be given to somebody")
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+@pytest.mark.parametrize("sent", [b"GET / HT", b"POST /run HTTP/1.1\r\nX-Session: " + A.encode()
+                                  + b"\r\nHost: localhost:%d\r\nContent-Length: 9\r\n\r\n["])
+def test_a_request_that_trickles_in_is_cut_off(served, monkeypatch, sent):
+    monkeypatch.setattr("nmahw.serve.REQUEST_S", 0.2)
+    with socket.create_connection(("127.0.0.1", served._port), timeout=20) as slow:
+        slow.sendall(sent.replace(b"%d", str(served._port).encode()))
+        assert slow.recv(1) == b""
 
 
 def test_the_rate_is_limited(served):
