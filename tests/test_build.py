@@ -12,8 +12,10 @@ from nmahw.boards import BOARDS
 from nmahw.build import ARRAY_SHAPES, board_rtlil, build, build_largest
 from nmahw.bundled import load_model
 from nmahw.certify import rtlil_cells
+from nmahw.design import Design
 from nmahw.devices import FAMILIES
-from nmahw.errors import DoesNotFit, UsageError
+from nmahw.errors import BuildError, DoesNotFit, NotPlaced, UsageError
+from nmahw.estimate import counted
 from nmahw.workbench import Workbench
 
 
@@ -74,6 +76,43 @@ def test_what_cannot_be_built_is_refused_before_any_tool_runs(tmp_path):
 def test_array_shapes_begin_with_the_largest():
     sizes = [rows * columns for rows, columns in ARRAY_SHAPES]
     assert sizes == sorted(sizes, reverse=True) and (1, 1) in ARRAY_SHAPES
+
+
+def test_auto_goes_on_with_the_next_array_but_tells_a_broken_tool(tmp_path, monkeypatch):
+    network, board = load_model("digits-w4a4"), BOARDS.get("hx8k_b_evn")
+    tried, lines = [], []
+
+    def fails(error):
+        def make(network, board, arithmetic, rows, columns, folder, **options):
+            tried.append((rows, columns))
+            if len(tried) < 3:
+                raise error("no")
+            return "built"
+        return make
+
+    monkeypatch.setattr("nmahw.build._candidates", lambda *_: iter([(4, 4), (4, 2), (2, 2)]))
+    bench = Workbench(say=lines.append)
+    for error in (DoesNotFit, NotPlaced):
+        tried.clear()
+        monkeypatch.setattr("nmahw.build.build", fails(error))
+        assert build_largest(network, board, "quarter_square", tmp_path, bench=bench) == "built"
+        assert tried == [(4, 4), (4, 2), (2, 2)]
+    assert lines[:4] == ["trying 4x4", "no", "trying 4x2", "no"]
+    tried.clear()
+    monkeypatch.setattr("nmahw.build.build", fails(BuildError))
+    with pytest.raises(BuildError, match="no"):
+        build_largest(network, board, "quarter_square", tmp_path, bench=bench)
+    assert tried == [(4, 4)]
+
+
+@pytest.mark.parametrize("board", ["tang_nano_9k", "gatemate_evb"])
+def test_families_without_a_fitted_model_are_counted(board):
+    """A table an element: more than a device has is not tried."""
+    network, device = load_model("digits-w4a4"), BOARDS.get(board).fpga()
+    few, many = (counted(Design.of(network, "quarter_square", *shape), device)
+                 for shape in ((2, 2), (12, 8)))
+    assert many["block_ram"] >= 96 > device.limits["block_ram"] > few["block_ram"] >= 4
+    assert many["ff"] > few["ff"] > 100
 
 
 @pytest.mark.long
