@@ -147,14 +147,17 @@ def test_a_board_runs_images_only_with_the_right_weights():
     image = design.schedule.layout.image
     x = random_images(design.network, 1, seed=3)[0]
     wrong = bytes([image[0] ^ 1]) + image[1:]
-    line = b"".join(map(encode, [
+    frames = [
         image_frame(1, x), *load_frames(wrong, 100), Frame(Request.VERIFY, 2), image_frame(3, x),
         Frame(Request.LOAD, 4, b"\0\0\0\0" + image[:1]), image_frame(5, x),
-        Frame(Request.VERIFY, 6), image_frame(7, x)])) + bytes([0x7E]) * 300 + b"".join(map(encode, [
-            Frame(Request.LOAD, 8, b"\0\0\0\0"), Frame(Request.VERIFY, 9, b"x"),
-            # Beyond the memory: nothing is written, but nothing is taken for granted.
-            Frame(Request.LOAD, 10, len(image).to_bytes(4, "little") + b"\0"), image_frame(11, x),
-            Frame(Request.VERIFY, 12), image_frame(13, x)]))
+        Frame(Request.VERIFY, 6), image_frame(7, x)]
+    # Time for the answer, then more, some of it beyond the memory: nothing is written there, but
+    # nothing is taken for granted.
+    more = [
+        Frame(Request.LOAD, 8, b"\0\0\0\0"), Frame(Request.VERIFY, 9, b"x"),
+        Frame(Request.LOAD, 10, len(image).to_bytes(4, "little") + b"\0"), image_frame(11, x),
+        Frame(Request.VERIFY, 12), image_frame(13, x)]
+    line = b"".join(map(encode, frames)) + bytes([0x7E]) * 300 + b"".join(map(encode, more))
     found = {frame.sequence: frame for frame in converse(design, line, stalls=0.1)}
 
     def error(sequence, code):
