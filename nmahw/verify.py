@@ -73,11 +73,15 @@ class BuiltFolder:
         """
         try:
             report = json.loads((folder / REPORT).read_text())
-            board = BOARDS.get(report["board"])
-            files = dict(report["files"])
+            name, files = report["board"], dict(report["files"])
+            numbers = [report[key] for key in ("clock_hz", "baud", "cycles_per_image")]
+            if not isinstance(name, str) or not all(
+                    isinstance(number, (int, float)) and 1 <= number < 1e12 for number in numbers):
+                raise ValueError
         except (OSError, ValueError, KeyError, TypeError):
             raise UsageError(f"folder must be one that 'nmahw build' wrote to, with {REPORT} in "
                              f"it, not {folder}") from None
+        board = BOARDS.get(name)
         family = board.fpga().rules
         if family.name not in READBACKS:
             raise UsageError(f"device family must be one of {', '.join(READBACKS.names())}, not "

@@ -251,7 +251,8 @@ def test_icebox_vlogs_forms_are_read():
 
 @pytest.mark.parametrize("line", [
     "initial n2 = 1;", "assign n5 = n2 + n3;", "SB_MAC16 #(\n  .A(1)\n) x (\n  .CLK(n1)\n);",
-    "SB_RAM40_4KNR #(\n  .READ_MODE(0)\n) x (\n  .RCLKN(n1)\n);", "assign n5 = (n2 ? n3);"])
+    "assign dsp0_0_5_clk = n1;", "assign n5 = (n2 ? n3);",
+    "SB_RAM40_4KNR #(\n  .READ_MODE(0)\n) x (\n  .RCLKN(n1)\n);"])
 def test_what_icebox_vlog_should_not_write_is_refused(line):
     with pytest.raises(BuildError):
         read_icebox(CHIP.format(line))

@@ -24,6 +24,7 @@ _ASSIGN = re.compile(r"assign (\w+)\s*= (.+);")
 _INSTANCE = re.compile(r"(SB_\w+) #\((.*?)\) (\w+) \((.*?)\);", re.S)
 _ARGUMENT = re.compile(r"\.(\w+)\((\{[^}]*\}|[^)]*)\)")
 _DECLARATION = re.compile(r"(wire|reg) \w+( = 0)?(, \w+( = 0)?)*;")
+_NET = re.compile(r"n\d+|open_\d+")
 _PORT = re.compile(r"(input|output|inout) (\w+)")
 
 
@@ -163,6 +164,10 @@ def read_icebox(verilog: str) -> Netlist:
                 q, _signal(d), _signal(clock), _signal(enable), _signal(reset),
                 reset_value=value == "1", asynchronous=True, falling=edge == "neg"))
         elif match := _ASSIGN.fullmatch(line):
+            if not _NET.fullmatch(match[1]) and match[1] not in netlist.outputs.values():
+                # Hard blocks of an UltraPlus are only traced, with names of their own.
+                raise BuildError(f"cells must be logic, block RAM or PLL, but the bitstream has "
+                                 f"others: {match[1]}")
             netlist.gates[match[1]] = _Expression(match[2]).whole()
         elif line not in ("", "endmodule") and not _DECLARATION.fullmatch(line):
             raise BuildError(f"a bitstream must hold cells of known kinds, but icebox_vlog writes "

@@ -1,0 +1,114 @@
+"""Bitstreams of whole networks against the golden model."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from small_designs import shared_bench
+
+from nmahw.bitstream import READBACKS
+from nmahw.bitstream.netlist import invert
+from nmahw.boards import BOARDS
+from nmahw.build import REPORT, ROUTED_NETLIST, board_pins, build
+from nmahw.bundled import load_model, sample_for
+from nmahw.cli import run as command
+from nmahw.errors import MismatchError, ModelError, UsageError
+from nmahw.toolchain import find, run
+from nmahw.verify import BuiltFolder, check_clock, run_images, verify
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What `build` writes, with contents of no meaning."""
+    document = {"board": "ulx3s_25f", "clock_hz": 25e6, "baud": 115200, "cycles_per_image": 100,
+                "network": "another", "files": {}}
+    for name in ("ulx3s_25f.bit", ROUTED_NETLIST):
+        (tmp_path / name).write_bytes(name.encode())
+        document["files"][name] = hashlib.sha256(name.encode()).hexdigest()
+    (tmp_path / REPORT).write_text(json.dumps(document))
+    return tmp_path
+
+
+def test_a_built_folder_is_known_by_its_files(folder):
+    assert BuiltFolder.read(folder).source == folder / ROUTED_NETLIST
+    (folder / "ulx3s_25f.bit").write_bytes(b"another build's")
+    with pytest.raises(ModelError, match="ulx3s_25f.bit must be the file that report.json tells"):
+        BuiltFolder.read(folder)
+    (folder / ROUTED_NETLIST).unlink()
+    (folder / "ulx3s_25f.bit").write_bytes(b"ulx3s_25f.bit")
+    with pytest.raises(ModelError, match="routed.json.gz must be readable"):
+        BuiltFolder.read(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"board": 3}', '{"board": "ulx3s_25f"}',
+                                  '{"board": "ulx3s_25f", "files": {}, "clock_hz": "fast"}'])
+def test_other_folders_are_refused(tmp_path, text, capsys):
+    (tmp_path / REPORT).write_text(text)
+    assert command(["verify-bitstream", str(tmp_path), "digits-w4a4"]) == UsageError.exit_code
+    assert "must be one that 'nmahw build' wrote to" in capsys.readouterr().err
+
+
+def test_a_family_that_cannot_be_taken_back_is_refused(folder):
+    document = json.loads((folder / REPORT).read_text()) | {"board": "tang_nano_9k"}
+    (folder / REPORT).write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="must be one of ecp5, ice40, not gowin"):
+        BuiltFolder.read(folder)
+
+
+def test_another_network_than_the_built_one_is_refused(folder):
+    network = load_model("digits-w4a4")
+    with pytest.raises(UsageError, match="the one that was built, 'another'"):
+        verify(folder, network, np.zeros((1, *network.input_format.shape), int))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [
+    pytest.param("hx8k_b_evn", marks=pytest.mark.skipif(
+        not shutil.which("icebox_vlog"), reason="fpga-icestorm is not installed")), "ulx3s_25f"])
+def test_a_bitstream_is_the_network_and_a_flipped_table_is_found(name, tmp_path, tmp_path_factory):
+    network, board = load_model("digits-w4a4"), BOARDS.get(name)
+    images = sample_for(network).x[:6]
+    bench = shared_bench(tmp_path_factory)
+    build(network, board, "bit_serial", 2, 2, tmp_path, clock_hz=board.clock_hz, baud=1_000_000,
+          bench=bench)
+    found = verify(tmp_path, network, images, bench)
+    assert (found.outputs == network.predict(images).reshape(6, -1)).all()
+    assert len(set(found.cycles.tolist())) == 1 and found.lanes == 3
+
+    built = BuiltFolder.read(tmp_path)
+    family = READBACKS.get(board.fpga().rules.name)
+    if family.reads_bitstream:
+        netlist = with_a_flipped_bit(built, board, bench, tmp_path / "faulty")
+    else:
+        netlist = family.take(built.source, board_pins(board), bench)
+        net = next(net for net in netlist.gates if net.endswith("_lut"))
+        netlist.gates[net] = invert(netlist.gates[net])
+    with pytest.raises(MismatchError):
+        run_images(netlist, built, network, images, bench)
+
+    slower = dataclasses.replace(built, report=built.report | {"clock_hz": 1e6})
+    with pytest.raises(MismatchError, match="the clock must be 1.000 MHz"):
+        check_clock(netlist, slower)
+
+
+def with_a_flipped_bit(built, board, bench, folder):
+    """The netlist of the bitstream with one bit of one look-up table of a sum changed."""
+    folder.mkdir()
+    shutil.copyfile(built.source, folder / "design.bin")
+    run(find("iceunpack"), ["design.bin", "design.asc"], cwd=folder)
+    lines = (folder / "design.asc").read_text().splitlines()
+    for at, line in enumerate(lines):
+        # A cell of a carry chain (icestorm's logic_tile.html): its carry is enabled, and its table,
+        # in columns 36 to 43 of two rows, is that of a sum of three.
+        if line.startswith(".logic_tile"):
+            first, second = lines[at + 1:at + 3]
+            if first[44] == "1" and (first[36:44] + second[36:44]).count("1") == 8:
+                changed = str(1 - int(first[40]))
+                lines[at + 1] = first[:40] + changed + first[41:]
+                break
+    (folder / "design.asc").write_text("\n".join(lines) + "\n")
+    run(find("icepack"), ["design.asc", "design.bin"], cwd=folder)
+    return READBACKS.get("ice40").take(folder / "design.bin", board_pins(board), bench)
