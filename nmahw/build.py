@@ -272,9 +272,9 @@ def _may_fit(design: Design, device: Device) -> bool:
         guess = estimate(design, device).resources
     except UsageError:
         guess = counted(design, device)
-    # Estimates are good for some per cent; a full device does not route.
-    return all(guess.get(name, 0) * 0.9 <= device.limits.get(name, 0)
-               for name in ("lut", "ff", "block_ram"))
+    # Memories are exact; the rest is good for some per cent, and a full device does not route.
+    return all(guess.get(name, 0) * part <= device.limits.get(name, 0)
+               for name, part in (("lut", 0.9), ("ff", 0.9), ("block_ram", 1)))
 
 
 def _shaped(network: Network, device: Device, arithmetic: str, weights: str) -> Iterator[Design]:
