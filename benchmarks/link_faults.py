@@ -35,6 +35,7 @@ MODEL, ARITHMETIC, ARRAY, CLOCK_HZ = "digits-w4a4", "shared_multiples", (8, 8), 
 TIMEOUT_S = 0.5
 #: Sound conversation after every fault.
 AFTER = 8
+_STARTS = {True: "clean", False: "not clean", None: "not asked"}
 
 Damage = Callable[[random.Random, bytes], bytes]
 
@@ -159,7 +160,7 @@ class Bench:
                 faults += line.faults
             if reset_every:
                 faults += line.sent // reset_every
-                after = True  # this board is reset again and again: nothing is sound behind it
+                after = None  # this board is reset again and again: nothing is sound behind it
             else:
                 with SerialLine(board.port, 115200) as line:
                     found = self.talk(line, AFTER, 20.0)
@@ -192,7 +193,7 @@ def table(record: dict[str, object]) -> str:
     for case in record["cases"]:
         lines.append(f"| {case['fault']} | {case['images']:,} | {case['faults']:,} | "
                      f"{case['repeated']:,} | {case['wrong']} | {case['wedged']} | "
-                     f"{'clean' if case['after'] else 'not clean'} |")
+                     f"{_STARTS[case['after']]} |")
     return "\n".join(lines)
 
 
@@ -207,7 +208,8 @@ def main() -> None:
         chosen.record.write_text(json.dumps(measure(chosen.soak), indent=1) + "\n")
     record = json.loads(chosen.record.read_text())
     print(table(record))
-    if any(case["wrong"] or case["wedged"] or not case["after"] for case in record["cases"]):
+    if any(case["wrong"] or case["wedged"] or case["after"] is False
+           for case in record["cases"]):
         raise SystemExit("a wrong answer, a wedge, or no clean start")
 
 

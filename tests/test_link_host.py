@@ -176,6 +176,21 @@ def test_a_virtual_board_answers_like_the_golden_model(baud, host_baud):
 
 
 @needs_compiler
+def test_images_are_answered_on_a_board_that_is_reset_in_mid_frame():
+    design = small_design()
+    images = np.random.default_rng(1).integers(0, 16, (30, 5))
+    golden = design.predict(images)
+    with VirtualBoard(design, 1_000_000, reset_every=107) as board:
+        board.start()
+        with SerialLine(board.port, 115200) as line:
+            host = Host(line, 0.3)
+            answers = list(host.run(images))
+    assert sorted(answer.index for answer in answers) == list(range(30))
+    assert all((answer.outputs == golden[answer.index]).all() for answer in answers)
+    assert host.repeated > 0
+
+
+@needs_compiler
 def test_a_virtual_board_behind_a_socket_serves_one_host_after_the_other():
     design = small_design()
     with VirtualBoard(design, 1_000_000) as board:
