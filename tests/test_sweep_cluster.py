@@ -1,10 +1,12 @@
 """Sweeps on a scheduler that runs already, and one that goes away."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,8 +45,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def cluster(tmp_path):
+@contextmanager
+def running(tmp_path):
     """A scheduler and a worker, as processes of their own."""
     environment = {**os.environ, "PYTHONPATH": str(HERE), "NMAHW_CACHE": str(tmp_path / "cache"),
                    "NMAHW_TEST_LOG": str(tmp_path / "log"), "NMAHW_TEST_SLEEP": "0.2"}
@@ -60,12 +62,19 @@ def cluster(tmp_path):
     scheduler.stdout.close()
 
 
-def sweep(tmp_path, address, task="place"):
-    (tmp_path / "s.toml").write_text(SPEC)
+@pytest.fixture
+def cluster(tmp_path):
+    with running(tmp_path) as found:
+        yield found
+
+
+def sweep(tmp_path, address=None, task="place", spec=SPEC):
+    (tmp_path / "s.toml").write_text(spec)
     return subprocess.Popen(
         [sys.executable, str(HERE / "sweep_stubs.py"), str(tmp_path / "s.toml"),
-         str(tmp_path / "r.sqlite"), task, address], stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": str(HERE)})
+         str(tmp_path / "r.sqlite"), task, *([address] if address else [])],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE), "NMAHW_TEST_LOG": str(tmp_path / "log")})
 
 
 def lines(path):
@@ -90,3 +99,35 @@ def test_a_running_scheduler_is_used_and_its_end_is_told(tmp_path, cluster):
     assert client.returncode != 0 and "must go on running, but is gone" in told, told
     with Store(tmp_path / "r.sqlite") as store:
         assert not [row for row in store.attempts() if row["status"] == "done"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_schedulers_killed_at_random_moments_lose_nothing(tmp_path):
+    dice, before = random.Random(3), set()
+    spec = SPEC.replace("[1, 2, 3]", str(list(range(1, 31))))
+    for _ in range(6):
+        seen = len(lines(tmp_path / "log"))
+        with running(tmp_path) as (address, scheduler, _worker):
+            client = sweep(tmp_path, address, spec=spec)
+            more, end = dice.randrange(1, 9), time.monotonic() + 200
+            while len(lines(tmp_path / "log")) < seen + more and time.monotonic() < end:
+                time.sleep(0.02)
+            time.sleep(dice.uniform(0, 0.3))
+            scheduler.kill()
+            told, _ = client.communicate(timeout=200)
+        assert client.returncode != 0 and "is gone" in told, told
+        assert not set(lines(tmp_path / "log")[seen:]) & before
+        with Store(tmp_path / "r.sqlite") as store:
+            after = {row["key"] for row in store.attempts() if row["status"] == "done"}
+        assert before <= after
+        before = after
+    assert before
+    # Local workers go on where the clusters were lost.
+    seen = len(lines(tmp_path / "log"))
+    client = sweep(tmp_path, spec=spec)
+    told, _ = client.communicate(timeout=400)
+    assert client.returncode == 0, told
+    assert not set(lines(tmp_path / "log")[seen:]) & before
+    with Store(tmp_path / "r.sqlite") as store:
+        assert store.statuses()["done"] == 60

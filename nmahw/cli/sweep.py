@@ -54,7 +54,10 @@ def command(
     from ..sweep.run import load, sweep
     if dry_run:
         wanted = load(spec, limit_s)
-        _tell_forecast(forecast_of(wanted, output, workers, tell), workers, wanted.currency)
+        with working("estimating") as work:
+            found = forecast_of(wanted, output, workers, work.say,
+                                lambda done, total: work.count(done, total, "designs"))
+        _tell_forecast(found, workers, wanted.currency)
         return
     if export is not None:
         check_export(export)

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..bundled import load_model
@@ -57,9 +57,12 @@ def job_seconds(lut: float) -> float:
     return _BASE_S + _PER_LUT_S * lut
 
 
-def estimates(spec: Spec, networks: Networks
+def estimates(spec: Spec, networks: Networks,
+              count: Callable[[int, int], None] = lambda done, total: None
               ) -> tuple[dict[tuple, Estimate], dict[str, list[tuple]]]:
     """What the estimator says of every design on every device, and why some cannot be made.
+
+    `count` is told how many are done, of how many.
 
     Returns
     -------
@@ -70,7 +73,9 @@ def estimates(spec: Spec, networks: Networks
     designs: dict[tuple, Design | str] = {}
     found: dict[tuple, Estimate] = {}
     refused: dict[str, list[tuple]] = {}
-    for key, point in {(point.design, point.device): point for point in spec.points}.items():
+    wanted = {(point.design, point.device): point for point in spec.points}
+    for index, (key, point) in enumerate(wanted.items()):
+        count(index, len(wanted))
         try:
             if point.design not in designs:
                 content = networks.by_name[point.model, point.bits].network
@@ -104,7 +109,8 @@ def _network(data: bytes) -> Network:
 
 
 def forecast(spec: Spec, networks: Networks, recorded: Sequence[Mapping[str, object]],
-             workers: int) -> Forecast:
+             workers: int, count: Callable[[int, int], None] = lambda done, total: None
+             ) -> Forecast:
     """What a sweep would do and take.
 
     Parameters
@@ -114,8 +120,10 @@ def forecast(spec: Spec, networks: Networks, recorded: Sequence[Mapping[str, obj
     recorded : sequence of mapping
         Attempts that a results file holds.
     workers : int
+    count : callable
+        See `estimates`.
     """
-    found, refused = estimates(spec, networks)
+    found, refused = estimates(spec, networks, count)
     done = {(row["model"], row["bits"], row["arithmetic"], row["rows"], row["columns"],
              row["device"], row["seed"]) for row in recorded
             if row["status"] in ("done", "does not fit", "refused")}

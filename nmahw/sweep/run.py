@@ -47,14 +47,18 @@ def load(path: str | Path, limit_s: float | None = None) -> Spec:
 
 
 def dry_run(spec: Spec, output: Path, workers: int,
-            say: Callable[[str], None] = lambda text: None) -> Forecast:
-    """What a sweep would do and take; writes nothing."""
+            say: Callable[[str], None] = lambda text: None,
+            count: Callable[[int, int], None] = lambda done, total: None) -> Forecast:
+    """What a sweep would do and take; writes nothing.
+
+    `count` is told how many designs are estimated, of how many.
+    """
     networks = Networks(spec, say)
     times = []
     if output.exists():
         with Store(output) as store:
             times = store.attempts()
-    return forecast(spec, networks, times, workers)
+    return forecast(spec, networks, times, workers, count)
 
 
 def sweep(path: str | Path, output: str | Path, *, workers: int = 2, cluster: str | None = None,
