@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from nmahw.layers.dense import Dense
 from nmahw.layers.requantise import Requantise
 from nmahw.network import Network
 from nmahw.tensor import TensorFormat
+from nmahw.weight_store import WeightStore
 
 ROOT = Path(__file__).parents[1]
 NUMBER = {register.name: register.number for register in REGISTERS}
@@ -147,6 +149,14 @@ def test_the_table_is_consistent():
             item.low for item in register.fields)
 
 
+def compile_c(path: Path) -> None:
+    """Without a warning; g++ is there anyway."""
+    done = subprocess.run(["g++", "-x", "c", "-std=c11", "-Wall", "-Werror", "-pedantic",
+                           "-DNMAHW_BASE=(uintptr_t)0x100", "-c", path.name], cwd=path.parent,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("wrapper", BUSES, ids=lambda wrapper: wrapper.name)
 def test_the_header_is_c(wrapper, tmp_path):
     (tmp_path / "a.h").write_text(c_header(wrapper.name, wrapper.registers, wrapper.functions))
@@ -154,9 +164,16 @@ def test_the_header_is_c(wrapper, tmp_path):
         '#include "a.h"\n#include "a.h"\n'
         f"_Static_assert(NMAHW_STATUS == {NUMBER['STATUS']}, \"\");\n"
         "_Static_assert(NMAHW_STATUS_ROOM_MASK >> NMAHW_STATUS_ROOM_SHIFT == 255, \"\");\n")
-    done = subprocess.run(["gcc", "-Wall", "-Werror", "-pedantic", "-std=c11", "-c", "a.c"],
-                          cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    compile_c(tmp_path / "a.c")
+
+
+def test_the_documented_driver_compiles(tmp_path):
+    page = (ROOT / "docs" / "integration.md").read_text()
+    driver = re.search(r"```c\n(.*?)```", page, re.S)[1]
+    bus = WRAPPERS.get("wishbone")
+    (tmp_path / f"{bus.top}.h").write_text(c_header(bus.name, bus.registers, bus.functions))
+    (tmp_path / "driver.c").write_text(driver.replace("static void", "void"))
+    compile_c(tmp_path / "driver.c")
 
 
 def test_the_documented_tables_are_todays():
@@ -175,6 +192,12 @@ def test_wide_numbers_are_refused():
     wide = Network(TensorFormat((9,), 0, 65535), (Dense(weights),))
     with pytest.raises(ModelError, match="results must have at most 32 bits .* not 35"):
         WRAPPERS.get("wishbone").rtlil(Design.of(wide, "bit_serial", 1, 1))
+
+
+def test_weights_that_are_loaded_are_refused():
+    design = replace(small_design(), store=WeightStore())
+    with pytest.raises(UsageError, match="weights must be constant behind registers, not loaded"):
+        WRAPPERS.get("cfu").rtlil(design)
 
 
 def test_command_line(tmp_path, capsys):

@@ -13,13 +13,13 @@ from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from ...errors import ModelError
+from ...errors import ModelError, UsageError
 from ._registers import ADDRESS_BITS, MAGIC, MAP_VERSION, REGISTERS, WORD_BITS
 
 if TYPE_CHECKING:
     from ...design import Design
 
-__all__ = ["INPUT_WORDS", "OUTPUT_WORDS", "RegisterFile", "check_widths"]
+__all__ = ["INPUT_WORDS", "OUTPUT_WORDS", "RegisterFile", "check_design"]
 
 #: Sizes of the two buffers. The accelerator holds two images and an answer besides.
 INPUT_WORDS = OUTPUT_WORDS = 16
@@ -27,8 +27,18 @@ _BY_NAME = {register.name: register for register in REGISTERS}
 _FLAGS = ("FRAME_ERROR", "OVERFLOW", "UNDERFLOW")
 
 
-def check_widths(design: "Design") -> None:
-    """Refuse elements and results that no register can hold."""
+def check_design(design: "Design") -> None:
+    """Refuse what registers cannot carry.
+
+    Raises
+    ------
+    ModelError
+        Elements or results of more than 32 bits.
+    UsageError
+        Weights that are loaded at start.
+    """
+    if getattr(design, "store", None) is not None:
+        raise UsageError("weights must be constant behind registers, not loaded at start")
     network = design.network
     for what, fmt in (("elements", network.input_format), ("results", network.output_format)):
         if fmt.bits > WORD_BITS:

@@ -11,7 +11,7 @@ from amaranth.hdl import ClockDomain, Elaboratable, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from . import Wrapper
-from ._register_file import RegisterFile, check_widths
+from ._register_file import RegisterFile, check_design
 from ._registers import ADDRESS_BITS, REGISTERS, WORD_BITS, Function
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Cfu(Wrapper):
 
     @classmethod
     def _check(cls, design: "Design") -> None:
-        check_widths(design)
+        check_design(design)
 
     @classmethod
     def _convert(cls, design: "Design") -> str:

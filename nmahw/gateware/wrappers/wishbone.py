@@ -11,7 +11,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Out
 
 from . import Wrapper
-from ._register_file import RegisterFile, check_widths
+from ._register_file import RegisterFile, check_design
 from ._registers import ADDRESS_BITS, REGISTERS, WORD_BITS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Wishbone(Wrapper):
 
     @classmethod
     def _check(cls, design: "Design") -> None:
-        check_widths(design)
+        check_design(design)
 
     def elaborate(self, platform):
         m = Module()
