@@ -18,6 +18,7 @@ from nmahw.sweep.networks import Networks
 from nmahw.sweep.pareto import front, hypervolume, oriented
 from nmahw.sweep.plan import SweepPlan
 from nmahw.sweep.progress import Progress, duration
+from nmahw.sweep.run import load
 from nmahw.sweep.search import SearchPlan, Selection, _gains, reference_point
 from nmahw.sweep.spec import Point, read_spec
 from nmahw.sweep.store import Store, point_key
@@ -368,6 +369,12 @@ def test_a_search_waits_for_what_its_workers_do(spec, store):
     other = plan.next_task()
     assert other.label[1].design != task.label[1].design
     assert plan.next_task() is None
+
+
+def test_a_search_for_what_nobody_can_tell_is_refused_at_once(tmp_path, spec):
+    spec(GRID + "[search]\n[objective]\nminimise = ['seconds', 'lut']\n")
+    with pytest.raises(UsageError, match="a search's objective must be of lut"):
+        load(tmp_path / "s.toml")
 
 
 def test_gains_are_what_hypervolumes_say():

@@ -188,6 +188,7 @@ def test_an_export_says_what_the_results_say(results, tmp_path, capsys):
     with Store(results) as store:
         assert read_attempts(path) == read_attempts(results) == store.attempts()
         assert store.statuses() == {"done": 4, "refused": 1}
+        assert store.reasons() == [("refused", "too odd", 1)]
     assert command_line(["pareto", str(path)]) == 0
     told = capsys.readouterr().out
     assert "2 of 3 designs are on the front" in told and "--rebuild" not in told

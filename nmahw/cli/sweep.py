@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import EnvironmentProblem
 from ._terminal import show_path, show_table, tell, tell_error, working
 
 if TYPE_CHECKING:
@@ -69,14 +70,16 @@ def command(
                             retry=retry, say=work.say, show=show)
             show.last()
     except BaseException as end:
-        # Interrupts and signals are no plain exceptions. Whatever else ends a sweep that was on
-        # its way (a full disk, a scheduler that is gone) can be mended as well.
+        # Interrupts and signals are no plain exceptions. A full disk, or a scheduler that is gone,
+        # can be mended.
         begun = show is not None and show.begun
-        if begun or isinstance(end, (SchedulerLost, typer.Abort)) \
-                or not isinstance(end, Exception):
+        if begun and isinstance(end, EnvironmentProblem) \
+                or isinstance(end, (SchedulerLost, typer.Abort)) or not isinstance(end, Exception):
             _tell_resume()
         raise
     show_table("Attempts", ("status", "attempts"), sorted(outcome.statuses.items()))
+    for status, reason, count in outcome.reasons:
+        tell(f"{status}, {count:,} attempts: {reason}")
     show_path("results", output)
     if export is not None:
         show_path("export", export_attempts(output, export))

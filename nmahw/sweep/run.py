@@ -12,6 +12,7 @@ from .job import design_task, place_task
 from .networks import Networks
 from .plan import SweepPlan, tools_for
 from .progress import Progress
+from .search import SearchPlan, check_objective
 from .spec import Limits, Spec, read_spec
 from .store import Store
 
@@ -28,6 +29,8 @@ class Outcome:
         Runs asked for; finished by an earlier sweep; built; failed now.
     statuses : mapping of str to int
         How the attempts in the results file ended.
+    reasons : list of (str, str, int)
+        Of those that failed: status, the reason, how many; the most frequent ones.
     """
 
     total: int
@@ -35,6 +38,7 @@ class Outcome:
     done: int
     failed: int
     statuses: dict[str, int]
+    reasons: list[tuple[str, str, int]]
 
 
 def load(path: str | Path, limit_s: float | None = None) -> Spec:
@@ -42,6 +46,8 @@ def load(path: str | Path, limit_s: float | None = None) -> Spec:
     spec = read_spec(path)
     for name in {point.device for point in spec.points}:
         find_device(name)
+    if spec.budget is not None:
+        check_objective(spec)
     return spec if limit_s is None else replace(spec, limits=Limits(limit_s,
                                                                     spec.limits.memory_mb))
 
@@ -103,7 +109,6 @@ def sweep(path: str | Path, output: str | Path, *, workers: int = 2, cluster: st
                 plan = SweepPlan(spec, networks, store, versions, retry=retry, task=task,
                                  make=make)
             else:
-                from .search import SearchPlan
                 plan = SearchPlan(spec, networks, store, versions, retry=retry, task=task,
                                   make=make)
             say(f"{len(spec.points):,} runs asked for, {plan.progress.before:,} finished before, "
@@ -117,4 +122,4 @@ def sweep(path: str | Path, output: str | Path, *, workers: int = 2, cluster: st
             engine.run(plan)
         progress = plan.progress
         return Outcome(progress.total, progress.before, progress.done, progress.failed,
-                       store.statuses())
+                       store.statuses(), store.reasons())

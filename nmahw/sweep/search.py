@@ -25,10 +25,13 @@ from .engine import Task
 from .forecast import estimates
 from .pareto import front, hypervolume, oriented
 from .plan import SweepPlan
-from .spec import Point
+from .spec import Point, Spec
 
-__all__ = ["OPTIMISM", "SearchPlan", "Selection", "reference_point"]
+__all__ = ["KNOWN", "OPTIMISM", "SearchPlan", "Selection", "check_objective", "reference_point"]
 
+#: Columns that can be told before building.
+KNOWN = ("lut", "ff", "dsp", "block_ram", "fmax_mhz", "images_per_s", "cycles_per_image",
+         "macs_per_s_per_lut", "accuracy")
 #: How much better than estimated an unmeasured arithmetic may turn out to be.
 OPTIMISM = 0.15
 
@@ -167,6 +170,19 @@ def _scaled(values: np.ndarray) -> np.ndarray:
     return scaled
 
 
+def check_objective(spec: Spec) -> None:
+    """Make sure that a search can tell what it looks for before building.
+
+    Raises
+    ------
+    UsageError
+        It cannot.
+    """
+    for name in spec.objective:
+        if name not in KNOWN:
+            raise UsageError(f"a search's objective must be of {', '.join(KNOWN)}, not {name!r}")
+
+
 class SearchPlan(SweepPlan):
     """A sweep that builds what promises to be on the front; see `SweepPlan` for the parameters.
 
@@ -176,15 +192,8 @@ class SearchPlan(SweepPlan):
         The estimator does not know an objective, or none of the designs.
     """
 
-    #: Columns that can be told before building.
-    KNOWN = ("lut", "ff", "dsp", "block_ram", "fmax_mhz", "images_per_s", "cycles_per_image",
-             "macs_per_s_per_lut", "accuracy")
-
     def __init__(self, spec, networks, store, versions, **options):
-        for name in spec.objective:
-            if name not in self.KNOWN:
-                raise UsageError(f"a search's objective must be of {', '.join(self.KNOWN)}, not "
-                                 f"{name!r}")
+        check_objective(spec)
         self._seeds: dict[tuple, list[Point]] = {}
         for point in spec.points:
             self._seeds.setdefault((point.design, point.device), []).append(point)

@@ -271,6 +271,13 @@ class Store:
             return dict(self._db.execute(
                 "SELECT status, count(*) FROM attempts GROUP BY status").fetchall())
 
+    def reasons(self, most: int = 5) -> list[tuple[str, str, int]]:
+        """Status, reason and number of attempts that failed: the `most` frequent ones."""
+        with self._errors():
+            return [tuple(row) for row in self._db.execute(
+                "SELECT status, reason, count(*) FROM attempts WHERE status != 'done' "
+                "GROUP BY status, reason ORDER BY count(*) DESC, min(id) LIMIT ?", (most,))]
+
     def attempts(self) -> list[dict[str, object]]:
         """Every attempt in the order they ended, with what is known of its design."""
         with self._errors():
