@@ -267,3 +267,13 @@ def test_a_clock_that_logic_makes_is_refused():
                       flip_flops=[FlipFlop("q", "rx", "clk")])
     with pytest.raises(BuildError, match="only be a clock"):
         lanes_verilog(netlist, 1)
+
+
+def test_what_a_block_drives_that_is_not_modelled_is_refused():
+    netlist = Netlist(inputs=["clk", "rx"], outputs={"tx": "q"},
+                      flip_flops=[FlipFlop("q", "(rx & n7)", "clk")])
+    with pytest.raises(BuildError, match="nothing drives n7"):
+        lanes_verilog(netlist, 1)
+    netlist.flip_flops[0].q = "rx"
+    with pytest.raises(BuildError, match="one driver"):
+        lanes_verilog(netlist, 1)

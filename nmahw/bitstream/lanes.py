@@ -29,7 +29,7 @@ def lanes_verilog(netlist: Netlist, lanes: int, tied: dict[str, bool] | None = N
     Raises
     ------
     BuildError
-        The design has not one clock, or uses it as a value.
+        The design has not one clock, uses it as a value, or reads what nothing drives.
     """
     tied = tied or {}
     clock = netlist.clock()
@@ -60,8 +60,9 @@ def lanes_verilog(netlist: Netlist, lanes: int, tied: dict[str, bool] | None = N
         *(value for memory in netlist.memories for value in memory.inputs.values())]))
     if read & no_values:
         raise BuildError("the clock must only be a clock, but logic reads it")
-    # Nothing drives these: the device reads zeros there, and so does nobody who matters.
-    text += [f"  wire [L-1:0] {net} = ZERO;\n" for net in sorted(read - set(driven) - known)]
+    if loose := sorted(read - set(driven) - known):
+        raise BuildError(f"what logic reads must come from cells that are modelled, but nothing "
+                         f"drives {', '.join(loose[:5])}: a hard block of the device does perhaps")
     text.append("endmodule\n")
     # Ports come before L is known.
     return "".join(text).replace("[L-1:0]", f"[{lanes - 1}:0]") + "".join(
