@@ -7,8 +7,8 @@ description a board gives of itself. The host's side is in this package; the boa
 
 from enum import IntEnum
 
-__all__ = ["ESCAPE", "ESCAPE_XOR", "FLAG", "HEADER_BYTES", "CRC_BYTES", "MAX_PAYLOAD_BYTES",
-           "OUTSTANDING", "PROTOCOL_VERSION", "REPLY", "ErrorCode", "Request"]
+__all__ = ["ESCAPE", "ESCAPE_XOR", "FLAG", "HEADER_BYTES", "CRC_BYTES", "LOADED_OUTSTANDING",
+           "MAX_PAYLOAD_BYTES", "OUTSTANDING", "PROTOCOL_VERSION", "REPLY", "ErrorCode", "Request"]
 
 #: Raised when old hosts or boards would misunderstand new ones.
 PROTOCOL_VERSION = 1
@@ -28,6 +28,8 @@ MAX_PAYLOAD_BYTES = 0xFFFF
 REPLY = 0x80
 #: Images a board takes before the first one's answer is out.
 OUTSTANDING = 4
+#: The same of boards whose weights are loaded: their devices are short of logic cells.
+LOADED_OUTSTANDING = 2
 
 
 class Request(IntEnum):

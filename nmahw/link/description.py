@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import MismatchError
-from . import OUTSTANDING, PROTOCOL_VERSION
+from . import LOADED_OUTSTANDING, OUTSTANDING, PROTOCOL_VERSION
 
 if TYPE_CHECKING:
     from ..design import Design
@@ -101,7 +101,8 @@ class Description:
                                     store.block_words, len(layout.image), layout.crc32)
         return cls(network.title, str(design.arithmetic), network_sha256(network),
                    before.size, -(-before.bits // 8), after.size, -(-after.bits // 8),
-                   after.signed, design.cycles_per_image, clock_hz, weights=weights)
+                   after.signed, design.cycles_per_image, clock_hz,
+                   LOADED_OUTSTANDING if weights else OUTSTANDING, weights)
 
     def encode(self) -> bytes:
         """The payload of the reply to IDENTIFY."""

@@ -37,6 +37,10 @@ class Answers(wiring.Component):
     description : bytes
         What IDENTIFY is answered with.
     outputs, output_bytes : int
+    outstanding : int
+        Images that may be taken and not answered yet.
+    text_style : str
+        What synthesis calls the memory of the description (``rom_style``); "" for any.
 
     Attributes
     ----------
@@ -55,26 +59,29 @@ class Answers(wiring.Component):
         Stream of bytes, ``last`` with the last one of a body.
     """
 
-    def __init__(self, description: bytes, outputs: int, output_bytes: int):
+    def __init__(self, description: bytes, outputs: int, output_bytes: int,
+                 outstanding: int = OUTSTANDING, text_style: str = ""):
+        self._outstanding, self._text_style = outstanding, text_style
         self._description = description
         self._outputs, self._bytes = outputs, output_bytes
         super().__init__({
             "reply": In(stream.Signature(Reply)),
             "results": In(stream.Signature(
                 data.StructLayout({"data": 8 * output_bytes, "last": 1}))),
-            "image": In(1), "sequence": In(16), "outstanding": Out(range(OUTSTANDING + 1)),
+            "image": In(1), "sequence": In(16), "outstanding": Out(range(outstanding + 1)),
             "reset_link": In(1), "bad_frame": In(1), "dropped_image": In(1), "check": In(32),
             "o": Out(stream.Signature(data.StructLayout({"byte": 8, "last": 1}))),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.images = images = SyncFIFO(width=48, depth=OUTSTANDING)
-        m.submodules.description = text = Memory(shape=8, depth=len(self._description),
-                                                 init=self._description)
+        m.submodules.images = images = SyncFIFO(width=48, depth=self._outstanding)
+        m.submodules.description = text = Memory(
+            shape=8, depth=len(self._description), init=self._description,
+            attrs={"rom_style": self._text_style} if self._text_style else {})
         letter = text.read_port()
         counters = {name: Signal(32, name=name) for name in COUNTERS}
-        discard = Signal(range(OUTSTANDING + 1))
+        discard = Signal(range(self._outstanding + 1))
         sequence, since = images.r_data[:16], images.r_data[16:]
         answered = Signal()
         m.d.comb += [images.w_data.eq(Cat(self.sequence, counters["cycles"])),

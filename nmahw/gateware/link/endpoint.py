@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect
 
 from ...design import Design
 from ...errors import ModelError
-from ...link import MAX_PAYLOAD_BYTES
+from ...link import LOADED_OUTSTANDING, MAX_PAYLOAD_BYTES, OUTSTANDING
 from .answers import Answers
 from .frames import Deframer, Framer
 from .loading import Loading
@@ -45,10 +45,13 @@ class Endpoint(wiring.Component):
         check_lengths(design)
         self._accelerator = accelerator = design.create()
         network, self._layout = design.network, design.schedule.layout
-        self._requests = Requests(network.input_format.size,
-                                  len(accelerator.s_axis_tdata) // 8, self._layout is not None)
+        loads = self._layout is not None
+        outstanding = LOADED_OUTSTANDING if loads else OUTSTANDING
+        self._requests = Requests(network.input_format.size, len(accelerator.s_axis_tdata) // 8,
+                                  loads, outstanding)
         self._answers = Answers(description, network.output_format.size,
-                                len(accelerator.m_axis_tdata) // 8)
+                                len(accelerator.m_axis_tdata) // 8, outstanding,
+                                "block" if loads else "")
         super().__init__()
 
     def elaborate(self, platform):

@@ -33,6 +33,8 @@ class Requests(wiring.Component):
     element_bytes : int
     loads : bool
         Whether LOAD writes to a memory, and RUN waits until its contents were verified.
+    outstanding : int
+        Images that are taken before the first one is answered.
 
     Attributes
     ----------
@@ -58,14 +60,16 @@ class Requests(wiring.Component):
         Pulse: a frame was dropped.
     """
 
-    def __init__(self, elements: int, element_bytes: int, loads: bool = False):
+    def __init__(self, elements: int, element_bytes: int, loads: bool = False,
+                 outstanding: int = OUTSTANDING):
         self._elements, self._bytes, self._loads = elements, element_bytes, loads
+        self._outstanding = outstanding
         super().__init__({
             "i": In(stream.Signature(FrameByte)),
             "elements": Out(stream.Signature(
                 data.StructLayout({"data": 8 * element_bytes, "last": 1}))),
             "reply": Out(stream.Signature(Reply)),
-            "image": Out(1), "sequence": Out(16), "outstanding": In(range(OUTSTANDING + 1)),
+            "image": Out(1), "sequence": Out(16), "outstanding": In(range(outstanding + 1)),
             "reset_link": Out(1), "loaded": In(1), "verify": Out(1), "verified": In(1),
             "load_valid": Out(1), "load_address": Out(32), "load_data": Out(8),
             "counted_bad": Out(1),
@@ -198,7 +202,7 @@ class Requests(wiring.Component):
         with m.Switch(kind):
             with m.Case(Request.RUN):
                 fits = length == self._elements * self._bytes
-                free = self.outstanding != OUTSTANDING
+                free = self.outstanding != self._outstanding
                 loaded = self.loaded if self._loads else Const(1)
                 m.d.sync += running.eq(fits & free & loaded)
                 need(free, ErrorCode.BUSY)
