@@ -169,7 +169,7 @@ class Memories(Shifted):
         return m
 
 
-def side_by_side(rtlil: str, netlist: Netlist, cache, folder: Path) -> tuple[int, int]:
+def side_by_side(rtlil: str, netlist: Netlist, folder: Path) -> tuple[int, int]:
     """Cycles in which RTL and netlist differ, and all output bits that were ever 1.
 
     Parameters
@@ -192,11 +192,11 @@ def side_by_side(rtlil: str, netlist: Netlist, cache, folder: Path) -> tuple[int
         top += [f"  top rtl{lane}(.clk(clk), .si(si[{lane}]), .rst(rst[{lane}]), "
                 f".so(expected[{at} +: {OUTPUTS}]));\n",
                 f"  assign found[{at} +: {OUTPUTS}] = {{{bits}}};\n"]
-    text = "".join(top) + "endmodule\n" + to_verilog(rtlil, cache=cache) + lanes
+    text = "".join(top) + "endmodule\n" + to_verilog(rtlil) + lanes
     main = folder / "main.cpp"
     main.write_text(_MAIN)
     program = build_verilog_simulator(
-        lambda: text, {"verilog": hashlib.sha256(text.encode()).hexdigest()}, "both", main, cache)
+        lambda: text, {"verilog": hashlib.sha256(text.encode()).hexdigest()}, "both", main)
     done = subprocess.run([program], cwd=program.parent, check=True, capture_output=True, text=True)
     different, seen = done.stdout.split()
     return int(different), int(seen, 16)
