@@ -44,6 +44,10 @@ class PoolUnit(wiring.Component):
         self._schedule = schedule
         self._configuration = configuration
         self._total_shape = range_shape(*total_range)
+        # What is kept of a window: other passes go through without memory, however wide they are.
+        pooled = [p.work.ranges() for p in schedule.passes if p.work.pool.size > 1]
+        self._kept_shape = range_shape(min(min(r["before"][0], r["total"][0]) for r in pooled),
+                                       max(max(r["before"][1], r["total"][1]) for r in pooled))
         super().__init__({
             "i": In(range_shape(*input_range)), "channel": In(range(max(schedule.columns, 2))),
             "valid": In(1), "window_first": In(1), "o": Out(range_shape(*input_range)),
@@ -54,20 +58,21 @@ class PoolUnit(wiring.Component):
         cfg = self._configuration
         shifts = sorted({p.work.pool.shift for p in self._schedule.passes})
         m.submodules.running = memory = Memory(
-            shape=self._total_shape, depth=max(self._schedule.columns, 2), init=[])
+            shape=self._kept_shape, depth=max(self._schedule.columns, 2), init=[])
         read, write = memory.read_port(), memory.write_port()
         # Read, merge, write back: a channel comes again three cycles later at the earliest.
         value = delayed(m, self.i, 1, "value")
         first = delayed(m, self.window_first, 1, "first")
         total = Signal(self._total_shape)
-        merged = Signal(self._total_shape)
+        pooled, merged = Signal(self._kept_shape), Signal(self._kept_shape)
         kept = Signal(self._total_shape, reset_less=True)
         m.d.comb += [
             read.en.eq(1), read.addr.eq(self.channel),
             write.addr.eq(delayed(m, self.channel, 2, "channel")),
             write.en.eq(delayed(m, self.valid, 2, "valid", reset=True)),
-            merged.eq(Mux(cfg["pool_average"], read.data + value,
-                          Mux(value > read.data, value, read.data))),
+            pooled.eq(value),
+            merged.eq(Mux(cfg["pool_average"], read.data + pooled,
+                          Mux(pooled > read.data, pooled, read.data))),
             total.eq(Mux(first, value + cfg["pool_half"], merged)),
             write.data.eq(kept),
         ]
