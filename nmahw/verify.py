@@ -112,7 +112,7 @@ class Verified:
         Devices simulated side by side.
     clock_cycles : int
         Simulated, of each.
-    luts, flip_flops, memories : int
+    gates, flip_flops, memories : int
         What was taken back.
     """
 
@@ -120,7 +120,7 @@ class Verified:
     cycles: np.ndarray
     lanes: int
     clock_cycles: int
-    luts: int
+    gates: int
     flip_flops: int
     memories: int
 

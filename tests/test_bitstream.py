@@ -18,7 +18,7 @@ from nmahw.bitstream.lanes import lanes_verilog
 from nmahw.bitstream.netlist import ONE, ZERO, FlipFlop, Netlist, invert, lut, nets_in
 from nmahw.boards import Pin
 from nmahw.devices import FAMILIES, FlowOptions, device
-from nmahw.errors import BuildError
+from nmahw.errors import BuildError, EnvironmentProblem
 from nmahw.place import place_and_route
 from nmahw.toolchain import find, run
 
@@ -147,6 +147,17 @@ def test_a_flipped_bit_of_an_ecp5_table_shows(bench, tmp_path):
     netlist.gates[net] = invert(netlist.gates[net])
     different, _ = side_by_side(text, netlist, tmp_path)
     assert different > 0
+
+
+def test_a_missing_icebox_vlog_names_the_command_that_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentProblem, match="apt install --no-install-recommends fpga-ices"):
+        find("icebox_vlog")
+    # It is a Python script, which for other tools would mean a wheel's.
+    script = tmp_path / "icebox_vlog"
+    script.write_text("#!/usr/bin/env python3\n")
+    script.chmod(0o755)
+    assert find("icebox_vlog").argv == (str(script),)
 
 
 def test_a_product_in_a_hard_multiplier_is_refused():

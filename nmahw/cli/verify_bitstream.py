@@ -32,6 +32,6 @@ def command(
     with working("verifying") as work:
         found = verify(folder, network, chosen.x, Workbench(jobs=jobs, say=work.say))
     show_table(f"{network.title}, taken back", ("what", "number"), [
-        ("gates", found.luts), ("flip-flops", found.flip_flops), ("memories", found.memories),
+        ("gates", found.gates), ("flip-flops", found.flip_flops), ("memories", found.memories),
         ("devices side by side", found.lanes), ("clock cycles of each", found.clock_cycles)])
     tell(f"all {found.outputs.size:,} outputs of {len(chosen):,} images equal the golden model's")
