@@ -244,9 +244,10 @@ def main() -> None:
     found = globals()[options.what](options)
     if options.what != "simulate":
         found["load_average"] = round(os.getloadavg()[0], 1)
-    print(json.dumps({options.what: found}, indent=1))
+    name = f"{options.what}_recorded" if options.times else options.what
+    print(json.dumps({name: found}, indent=1))
     known = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    write_atomically(RESULTS, json.dumps({**known, options.what: found}, indent=1) + "\n")
+    write_atomically(RESULTS, json.dumps({**known, name: found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
