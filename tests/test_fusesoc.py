@@ -71,7 +71,8 @@ def test_simulation(cache, tmp_path):
 @pytest.mark.long
 def test_reference_files_lint(tmp_path):
     shutil.copytree(ROOT / "rtl", tmp_path / "rtl")
-    targets = [line.strip(" :\n") for line in (tmp_path / "rtl" / "nmahw.core").open()
+    core = (tmp_path / "rtl" / "nmahw.core").read_text()
+    targets = [line.strip(" :") for line in core.splitlines()
                if line.startswith("  lint_")]
     assert targets
     for target in targets:
