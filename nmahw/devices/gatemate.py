@@ -42,13 +42,16 @@ class GateMate(Family):
 
     @classmethod
     def map_commands(cls, device: Device, options: FlowOptions) -> list[str]:
-        # Wide multiplexer cells (MX4, MX8) are LUTs joined in their slice.
+        # Wide multiplexer cells (MX4, MX8) are LUTs joined in their slice; nextpnr takes no MX8.
         flags = ["-luttree", "-nomx8"]
-        if not options.wide_lut:
-            flags.append("-nomx4")
         if not options.hard_multiplier:
             flags.append("-nomult")
-        return [" ".join(["synth_gatemate", "-top top", *flags])]
+        command = " ".join(["synth_gatemate", "-top top", *flags])
+        if options.wide_lut:
+            return [command]
+        # With both kinds forbidden, Yosys 0.70 runs muxcover without an option: all kinds.
+        return [f"{command} -run begin:map_muxs", "opt -full", "simplemap",
+                "techmap -map +/gatemate/mux_map.v", f"{command} -run map_luts:"]
 
     @classmethod
     def place_arguments(cls, device: Device) -> list[str]:
