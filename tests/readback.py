@@ -158,10 +158,11 @@ class Memories(Shifted):
                          enable.eq(x[70:] & x[60:]), read.addr.eq(address ^ (1 << (bits - 1)))]
             m.d.comb += write.en.eq(enable)
             if not self.combinational:
-                m.d.comb += read.en.eq(x[50] | x[51])
+                # A block's own output register is only for a port that always reads.
+                m.d.comb += read.en.eq(1 if self.registered else x[50] | x[51])
             result = read.data
             if self.registered:
-                kept = Signal(width)
+                kept = Signal(width, reset_less=True)
                 m.d.sync += kept.eq(result)
                 result = kept
             results.append(result)
