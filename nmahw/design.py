@@ -26,12 +26,14 @@ from .weight_store import WeightStore
 if TYPE_CHECKING:
     from .devices import Device
 
-__all__ = ["Design", "TOP", "MAX_ROWS", "MAX_COLUMNS", "MAX_INPUT_BITS", "WEIGHTS"]
+__all__ = ["Design", "TOP", "MAX_ROWS", "MAX_COLUMNS", "MAX_IMAGES", "MAX_INPUT_BITS", "WEIGHTS"]
 
 #: Name of the emitted top module.
 TOP = "nmahw_top"
 #: Largest array; beyond it, generating takes minutes and no supported device is large enough.
 MAX_ROWS = MAX_COLUMNS = 64
+#: Most images in lockstep, and rows to a memory.
+MAX_IMAGES = 16
 #: Widest element of an input: what the simulation harness can send in a beat.
 MAX_INPUT_BITS = 32
 #: Where weights may be: what suits a device; in its configuration; in memory loaded at start.
@@ -60,6 +62,13 @@ class Design:
         where many weights are zero.
     store : WeightStore, optional
         Memory that weights are loaded into at start; by default they are constants.
+    images : int
+        Images computed in lockstep, 1..16: each has an array of its own, all share weights,
+        sequencer and schedule.
+    share : int
+        Rows that take turns at one copy of the activation memory, 1..16. No step takes fewer
+        cycles, so it needs arithmetics whose steps take that many. Those that can (see
+        `Arithmetic.by_digits`) get their weights digit by digit then.
     """
 
     network: Network
@@ -68,16 +77,25 @@ class Design:
     columns: int
     skip_zeros: bool = False
     store: WeightStore | None = None
+    images: int = 1
+    share: int = 1
 
     def __post_init__(self):
         for what, value, limit in (("rows", self.rows, MAX_ROWS),
                                    ("columns", self.columns, MAX_COLUMNS)):
             if type(value) is not int or not 1 <= value <= limit:
                 raise UsageError(f"array {what} must be an integer of 1..{limit}, not {value!r}")
+        for what, value in (("images", self.images), ("share", self.share)):
+            if type(value) is not int or not 1 <= value <= MAX_IMAGES:
+                raise UsageError(f"{what} must be an integer of 1..{MAX_IMAGES}, not {value!r}")
         if isinstance(self.arithmetics, Arithmetic):
             object.__setattr__(self, "arithmetics",
                                (self.arithmetics,) * len(self.program.passes))
+        if self.share > 1:
+            object.__setattr__(self, "arithmetics",
+                               tuple(arithmetic.by_digits() for arithmetic in self.arithmetics))
         check_arithmetics(self.program, self.arithmetics)
+        self._check_lockstep()
         if self.network.input_format.bits > MAX_INPUT_BITS:
             raise ModelError(f"input must have at most {MAX_INPUT_BITS} bits an element, not "
                              f"{self.network.input_format.bits}")
@@ -88,9 +106,26 @@ class Design:
                 raise ModelError(f"{what} must hold at most {limit:,} words, but the network "
                                  f"needs {number:,}")
 
+    def _check_lockstep(self) -> None:
+        if self.images > 1 and self.program.softmax is not None:
+            raise ModelError(f"images must be 1 for a network that ends with softmax, not "
+                             f"{self.images}")
+        if self.store is not None and (self.images, self.share) != (1, 1):
+            raise UsageError("images and share must be 1 where weights are loaded at start")
+        if self.share == 1:
+            return
+        if self.skip_zeros:
+            raise UsageError("skip_zeros must not be combined with share")
+        for p in self.schedule.passes:
+            if p.phases < self.share:
+                raise ModelError(
+                    f"layer {p.work.title}: {p.arithmetic.name} takes {p.phases} cycles a "
+                    f"step, but rows that share a memory by {self.share} need as many")
+
     @classmethod
     def of(cls, network: Network, arithmetic: str, rows: int, columns: int,
-           skip_zeros: bool = False, store: WeightStore | None = None) -> "Design":
+           skip_zeros: bool = False, store: WeightStore | None = None, images: int = 1,
+           share: int = 1) -> "Design":
         """A design with the arithmetics of that name, as wide as the network needs.
 
         Parameters
@@ -103,6 +138,7 @@ class Design:
         rows, columns : int
         skip_zeros : bool
         store : WeightStore, optional
+        images, share : int
 
         Raises
         ------
@@ -118,7 +154,7 @@ class Design:
         for instance in dict.fromkeys(arithmetics):
             if not instance.exact:
                 network = approximated(network, instance)
-        return cls(network, arithmetics, rows, columns, skip_zeros, store)
+        return cls(network, arithmetics, rows, columns, skip_zeros, store, images, share)
 
     def with_weights(self, choice: str, device: "Device") -> "Design":
         """The same design with its weights where `choice`, one of `WEIGHTS`, says.
@@ -154,7 +190,8 @@ class Design:
     def schedule(self) -> Schedule:
         """The program cut into tiles for this array."""
         return Schedule(self.program, self.arithmetics, self.rows, self.columns,
-                        skip_zeros=self.skip_zeros, store=self.store)
+                        skip_zeros=self.skip_zeros, store=self.store, images=self.images,
+                        share=self.share)
 
     @property
     def macs_per_image(self) -> int:
@@ -163,7 +200,10 @@ class Design:
 
     @property
     def cycles_per_image(self) -> int:
-        """Clock cycles from one image to the next when neither stream pauses."""
+        """Clock cycles from one image to the next when neither stream pauses.
+
+        Of images in lockstep, their share of a batch's, rounded up.
+        """
         return self.schedule.image_cycles
 
     @property

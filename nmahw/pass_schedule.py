@@ -38,7 +38,7 @@ class PassSchedule:
     address_step : int
         What is added to the position's address from tap tile to tap tile.
     weight_base : int
-        First weight tile, among those of the engine (in the same memory: see `loaded`).
+        First word of weights, among those of the engine (in the same memory: see `loaded`).
     live : tuple of tuples of int, or None
         Tap tiles that each channel tile takes, if others are skipped.
     loaded : bool
@@ -77,6 +77,16 @@ class PassSchedule:
         if self.live is None:
             return (self.tap_tiles,) * self.channel_tiles
         return tuple(map(len, self.live))
+
+    @property
+    def words_per_tile(self) -> int:
+        """Words of weight memory that a tile takes: one, or one a digit."""
+        return self.phases if self.arithmetic.takes_digits else 1
+
+    @property
+    def weight_words(self) -> int:
+        """Words of weight memory that the pass takes, of all the array's rows and columns."""
+        return sum(self.tiles) * self.words_per_tile
 
     def idle(self, channel_tile: int, columns: int) -> int:
         """Wait after each sum of a channel tile, which the way out needs."""

@@ -29,7 +29,8 @@ from .weight_store import BankLayout, WeightStore
 
 __all__ = ["Schedule", "FEED_CYCLES", "FIXED_TILES", "RESCALE_CYCLES"]
 
-#: From a step at a row to its activations: tap offset, address, memory, register.
+#: From a step at a row to its activations: tap offset, address, memory, register. One more where
+#: rows share a memory: see `Schedule.feed_cycles`.
 FEED_CYCLES = 4
 #: Tap tiles at the beginning of each sum that are never skipped.
 FIXED_TILES = 3
@@ -58,6 +59,12 @@ class Schedule:
         Whether tap tiles without a weight but zero are left out: see `skipping`.
     store : WeightStore, optional
         Memory that weights are loaded into; by default they are constants.
+    images : int
+        Images computed in lockstep: each has its array, accumulators and way out, all have the
+        same steps and weights.
+    share : int
+        Rows that take turns at one activation memory, which gives each its activation once a
+        step. No step takes fewer cycles.
     """
 
     program: Program
@@ -67,6 +74,8 @@ class Schedule:
     hop: int = 8
     skip_zeros: bool = False
     store: WeightStore | None = None
+    images: int = 1
+    share: int = 1
 
     @cached_property
     def engines(self) -> tuple[Arithmetic, ...]:
@@ -87,9 +96,20 @@ class Schedule:
         """Activations an engine takes in one step."""
         return self.rows * arithmetic.taps
 
+    @property
+    def feed_cycles(self) -> int:
+        """From a step at a row to its activations."""
+        # What a shared memory gives goes through a register of its own to the row it is for.
+        return FEED_CYCLES + (self.share > 1)
+
     def passes_of(self, engine: int) -> tuple[PassSchedule, ...]:
         """The passes that run on an engine."""
         return tuple(p for p in self.passes if p.engine == engine)
+
+    @property
+    def row_groups(self) -> int:
+        """Groups of rows that share activation memories (the last one may be smaller)."""
+        return -(-self.rows // self.share)
 
     @property
     def groups(self) -> int:
@@ -125,13 +145,13 @@ class Schedule:
         result = []
         dense = self._dense_taps
         tap_rows = len(dense)
-        weight_tiles = [0] * len(self.engines)
+        weight_words = [0] * len(self.engines)
         for work, arithmetic in zip(self.program.passes, self.arithmetics, strict=True):
             engine, lanes = self.engines.index(arithmetic), self.lanes(arithmetic)
             tap_tiles = -(-work.taps // lanes)
             channel_tiles = -(-work.channels // self.columns)
             last_channels = work.channels - (channel_tiles - 1) * self.columns
-            phases = arithmetic.phases(self.activation_operand(work, arithmetic))
+            phases = self._phases(work, arithmetic)
             held = arithmetic.holds_weights
             sum_cycles = phases if held else tap_tiles * phases
             least = 3 if work.pool.size > 1 else 2
@@ -144,12 +164,17 @@ class Schedule:
                 tap_base=dense.index(arithmetic.taps) if work.is_dense else tap_rows,
                 tap_step=0 if work.is_dense else 1,
                 address_step=lanes if work.is_dense else 0,
-                weight_base=weight_tiles[engine],
+                weight_base=weight_words[engine],
                 live=self._live(work, engine, lanes)))
-            weight_tiles[engine] += sum(result[-1].tiles)
+            weight_words[engine] += result[-1].weight_words
             if not work.is_dense:
                 tap_rows += tap_tiles
         return tuple(result)
+
+    def _phases(self, work: Pass, arithmetic: Arithmetic) -> int:
+        if arithmetic.takes_digits:
+            return max(arithmetic.digits_for(work.weights), self.share)
+        return arithmetic.phases(self.activation_operand(work, arithmetic))
 
     def _live(self, work: Pass, engine: int, lanes: int) -> tuple[tuple[int, ...], ...] | None:
         """Tap tiles that are not skipped, by channel tile; None if none is.
@@ -197,16 +222,15 @@ class Schedule:
         # Row r sees a step r cycles after row 0, but loads r rows' loading times after it.
         return (self.rows * (arithmetic.load_cycles - 1) + 1
                 + self.load_start_cycles(arithmetic) + 1 + self._load_unit_cycles(arithmetic)
-                - FEED_CYCLES - arithmetic.row_latency_cycles)
+                - self.feed_cycles - arithmetic.row_latency_cycles)
 
-    @staticmethod
-    def load_start_cycles(arithmetic: Arithmetic) -> int:
+    def load_start_cycles(self, arithmetic: Arithmetic) -> int:
         """From the signal to load to the loader's first count.
 
         Its data are at the array memory, register and load unit later, and not before the last
         step's symbol has gone by.
         """
-        return max(1, FEED_CYCLES + arithmetic.row_latency_cycles - 1
+        return max(1, self.feed_cycles + arithmetic.row_latency_cycles - 1
                    - Schedule._load_unit_cycles(arithmetic))
 
     @staticmethod
@@ -236,7 +260,7 @@ class Schedule:
         return sum(self._weight_codes(p) for p in self.passes)
 
     def _weight_codes(self, p: PassSchedule) -> int:
-        return sum(p.tiles) * self.rows * self.columns
+        return p.weight_words * self.rows * self.columns
 
     @property
     def memory_bits(self) -> int:
@@ -245,7 +269,8 @@ class Schedule:
                       if not p.loaded)
         sums = sum(self.columns * self.positions_held(engine)
                    * self.sum_shape(engine).width for engine in range(len(self.engines)))
-        return weights + sums + self.rows * self.taps * self.memory_words * self.activation_bits
+        copies = self.images * self.row_groups * self.taps
+        return weights + self.images * sums + copies * self.memory_words * self.activation_bits
 
     def positions_held(self, engine: int) -> int:
         """Sums that each column of an engine keeps in memory; 0 where none has to be."""
@@ -271,7 +296,7 @@ class Schedule:
                                for part in parts])
 
     def weight_codes(self, engine: int) -> np.ndarray:
-        """Weight codes of an engine (tiles, rows, columns), tap tiles running fastest."""
+        """Weight codes of an engine (words, rows, columns), digits and then tap tiles fastest."""
         return self.codes_of(self.passes_of(engine))
 
     def codes_of(self, passes: tuple[PassSchedule, ...], fill: bool = False) -> np.ndarray:
@@ -280,6 +305,11 @@ class Schedule:
         With `fill`, columns without a channel count as used, so that a whole row's marks are
         equal. What they compute is never looked at.
         """
+        if passes[0].arithmetic.takes_digits:
+            digits = [p.arithmetic.encode_digits(self._tiled(p, p.work.weights), p.phases)
+                      for p in passes]
+            return np.concatenate([d.swapaxes(0, 1).reshape(-1, self.rows, self.columns)
+                                   for d in digits])
         weights = np.concatenate([self._tiled(p, p.work.weights) for p in passes])
         used = np.concatenate([self._tiled(p, np.ones_like(p.work.weights), fill) for p in passes])
         return passes[0].arithmetic.encode_weights(weights, used.astype(bool))
@@ -362,7 +392,7 @@ class Schedule:
 
     def array_cycles(self, arithmetic: Arithmetic) -> int:
         """From a step to its psum at the end of the first column."""
-        return (self.rows - 1 + FEED_CYCLES + arithmetic.row_latency_cycles
+        return (self.rows - 1 + self.feed_cycles + arithmetic.row_latency_cycles
                 + arithmetic.latency_cycles)
 
     def pass_cycles(self, index: int) -> int:
@@ -381,9 +411,14 @@ class Schedule:
         """`pass_cycles` of every pass."""
         return tuple(self.pass_cycles(index) for index in range(len(self.passes)))
 
-    @cached_property
+    @property
     def image_cycles(self) -> int:
-        """Cycles from one image to the next when neither stream pauses.
+        """Cycles from one image to the next, on average over a batch and rounded up."""
+        return -(-self.batch_cycles // self.images)
+
+    @cached_property
+    def batch_cycles(self) -> int:
+        """Cycles from one batch of images to the next when neither stream pauses.
 
         Whatever takes longest: the passes, each with the cycle in which the sequencer finds that
         it may begin; the elements coming in, which give way to results being stored; the last
@@ -392,9 +427,11 @@ class Schedule:
         """
         stored = sum(p.work.target.shape[0] * p.work.grid[0] * p.work.grid[1]
                      for p in self.passes[:-1])
-        elements = self.program.network.input_format.size
+        elements = self.images * self.program.network.input_format.size
         results = self.program.passes[-1].target.words
         softmax = self.program.softmax
         leaving = 2 * results + 2 if softmax is None else softmax.exit_cycles(results)
+        # Of all images but the first, the first result has been waiting.
+        leaving += (self.images - 1) * (1 if self.program.arg_max else 2 * results - 1)
         return max(sum(self.cycles_by_pass) + len(self.passes), elements + stored,
                    self.cycles_by_pass[-1] + leaving)

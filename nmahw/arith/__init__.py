@@ -96,6 +96,8 @@ class Arithmetic(ABC):
     taps: ClassVar[int] = 1
     #: Whether elements store what a load unit makes of their weights.
     holds_weights: ClassVar[bool] = False
+    #: Whether elements get a digit of their weight in each phase, not the same code in all.
+    takes_digits: ClassVar[bool] = False
 
     activation: Operand
     weight: Operand
@@ -124,6 +126,13 @@ class Arithmetic(ABC):
         """The nearest weights that the arithmetic has codes for; by default by range alone."""
         limit = 1 << cls.weight_bits[1]
         return np.clip(weights, -limit // 2, limit - 1)
+
+    def by_digits(self) -> Arithmetic:
+        """The same arithmetic with elements that take digits (`takes_digits`), if there is one.
+
+        Otherwise itself. Memory then holds a digit a word: no element has to choose one.
+        """
+        return self
 
     # What the array has to know.
 
@@ -251,6 +260,17 @@ class Arithmetic(ABC):
         for tap in range(self.taps):
             codes = codes | ((weights[..., tap].astype(object) & mask) << (tap * self.weight.bits))
         return codes
+
+    def digits_for(self, weights: np.ndarray) -> int:
+        """Phases of a step whose weights are among these; only if it takes digits."""
+        raise NotImplementedError(f"{self.name} does not take digits")
+
+    def encode_digits(self, weights: np.ndarray, digits: int) -> np.ndarray:
+        """Codes (digits, ...) of weights (..., taps), first phase first; only if it takes digits.
+
+        There may be more digits than `digits_for` asks for.
+        """
+        raise NotImplementedError(f"{self.name} does not take digits")
 
     # Hardware.
 

@@ -7,12 +7,13 @@ plane of a signed activation counts negative).
 """
 
 import numpy as np
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, unsigned
 
 from ..gateware.gated_add import GatedAdd
 from . import Arithmetic, ColumnUnit, Element, Operand, RowUnit, range_shape
+from ._serial import HornerColumnUnit, digit_multiple, digits_shape
 
-__all__ = ["BitSerial", "BitSerialRadix4", "BitSerialWeight", "BitSerialWeightRadix4"]
+__all__ = ["BitSerial", "BitSerialRadix4"]
 
 
 class BitSerial(Arithmetic):
@@ -121,7 +122,7 @@ class BitSerialRadix4(BitSerial):
         return -(-activation.bits // 2)
 
     def psum_shape(self, rows: int) -> Shape:
-        return _digits_shape(self.weight, rows)
+        return digits_shape(self.weight, rows)
 
     def value_shape(self, rows: int) -> Shape:
         corners = [(x - self._twos(phases)) * w
@@ -157,126 +158,6 @@ class BitSerialRadix4(BitSerial):
         return HornerColumnUnit(self, rows, digit_bits=2)
 
 
-class BitSerialWeight(Arithmetic):
-    """One weight bit a cycle: the activation is added where the weight's bit is set."""
-
-    name = "bit_serial_weight"
-    summary = "psum += x where the weight's bit is set; one shift-add a column and weight bit"
-    source = "serial multiplication; weight-serial arrays as in UNPU (ISSCC 2018)"
-    digit_bits = 1
-
-    @property
-    def symbol_shape(self) -> Shape:
-        """The activation and, above it, the phase."""
-        return unsigned(self.activation.bits + self.phase_bits)
-
-    @property
-    def phase_bits(self) -> int:
-        """Width of the phase in the symbol."""
-        return max((self.digits - 1).bit_length(), 1)
-
-    @property
-    def digits(self) -> int:
-        """Digits of a weight."""
-        return self.weight.bits
-
-    @property
-    def latency_cycles(self) -> int:
-        return 2
-
-    @property
-    def column_latency_cycles(self) -> int:
-        return 1
-
-    def phases(self, activation: Operand) -> int:
-        return self.digits
-
-    def psum_shape(self, rows: int) -> Shape:
-        return range_shape(self.activation.low * rows, self.activation.high * rows)
-
-    def compute(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        x, w = np.asarray(x, dtype=np.int64), np.asarray(w, dtype=np.int64)
-        total = np.zeros(np.broadcast_shapes(x.shape, w.shape), dtype=np.int64)
-        for plane in range(self.weight.bits):
-            part = np.where((w >> plane) & 1, x, 0) << plane
-            negative = self.weight.signed and plane == self.weight.bits - 1
-            total = total - part if negative else total + part
-        return total
-
-    def create(self, row: int = 0) -> Element:
-        return WeightBitElement(self, row)
-
-    def create_row_unit(self) -> RowUnit:
-        return PhaseRowUnit(self)
-
-    def create_column_unit(self, rows: int) -> ColumnUnit:
-        return HornerColumnUnit(self, rows, digit_bits=1, negate_first=self.weight.signed)
-
-
-class BitSerialWeightRadix4(BitSerialWeight):
-    """Two weight bits a cycle, as a Booth digit that is already in the weight code."""
-
-    name = "bit_serial_weight_radix4"
-    summary = "psum += digit * x, Booth digit of two weight bits in -2..2; half the cycles"
-    source = "Booth 1951, MacSorley 1961 (radix 4), with the digits made beforehand"
-    digit_bits = 2
-
-    @property
-    def digits(self) -> int:
-        return (self.weight.bits + 1 + (not self.weight.signed)) // 2
-
-    @property
-    def latency_cycles(self) -> int:
-        return 3
-
-    @property
-    def weight_code_bits(self) -> int:
-        return 3 * self.digits
-
-    def psum_shape(self, rows: int) -> Shape:
-        return _digits_shape(self.activation, rows)
-
-    def encode_weights(self, weights: np.ndarray, used: np.ndarray | None = None) -> np.ndarray:
-        weights = weights[..., 0].astype(np.int64)
-        codes = np.zeros(weights.shape, dtype=object)
-        for place in range(self.digits):
-            window = (weights << 1 >> 2 * place) % 8
-            digit = (window + 1) // 2 - 4 * (window > 3)
-            code = (abs(digit) == 1) + 2 * (abs(digit) == 2) + 4 * (digit < 0)
-            codes = codes | (code.astype(object) << 3 * place)
-        return codes
-
-    def compute(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        x, w = np.asarray(x, dtype=np.int64), np.asarray(w, dtype=np.int64)
-        total, before = np.zeros(np.broadcast_shapes(x.shape, w.shape), dtype=np.int64), 0
-        for place in range(self.digits):
-            # The lowest bits of w, read as two's complement: each digit adds two of them.
-            half = 2 << 2 * place
-            lowest = (w + half) % (2 * half) - half
-            total, before = total + (lowest - before) * x, lowest
-        return total
-
-    def create(self, row: int = 0) -> Element:
-        return WeightDigitElement(self, row)
-
-    def create_column_unit(self, rows: int) -> ColumnUnit:
-        return HornerColumnUnit(self, rows, digit_bits=2)
-
-
-def _digits_shape(operand: Operand, rows: int) -> Shape:
-    """Shape of a sum of `rows` multiples of `operand` by digits of -2..2."""
-    reach = 2 * max(-operand.low, operand.high) * rows
-    return range_shape(-reach, reach)
-
-
-def _multiple(m: Module, value: Value, digit: Value) -> Value:
-    """`value` times the magnitude of `digit`, in a register; the sign is left to the adder."""
-    multiple = Signal(Shape(value.shape().width + 1, value.shape().signed), name="multiple",
-                      reset_less=True)
-    m.d.sync += multiple.eq(Mux(digit[0], value, Mux(digit[1], value << 1, 0)))
-    return multiple
-
-
 class DigitSerialElement(Element):
     """``psum_o = psum_i + digit * weight``."""
 
@@ -286,7 +167,7 @@ class DigitSerialElement(Element):
         negate = Signal(reset_less=True)
         m.d.comb += weight.eq(self.weight)
         m.d.sync += negate.eq(self.symbol[2])
-        self.add_to_psum(m, _multiple(m, weight, self.symbol), subtract=negate)
+        self.add_to_psum(m, digit_multiple(m, weight, self.symbol), subtract=negate)
         return m
 
 
@@ -308,67 +189,4 @@ class DigitRowUnit(RowUnit):
         else:
             one, two, negate = middle, ~high & ~middle, ~high
         m.d.comb += self.symbol.eq(Mux(self.active, Cat(one, two, negate), 0))
-        return m
-
-
-class PhaseRowUnit(RowUnit):
-    """The activation and the phase."""
-
-    def elaborate(self, platform):
-        m = Module()
-        activation = Mux(self.active, self.activations, 0)
-        m.d.comb += self.symbol.eq(Cat(activation, self.phase))
-        return m
-
-
-class WeightBitElement(Element):
-    """``psum_o = psum_i + (activation if bit `phase` of the weight else 0)``."""
-
-    def elaborate(self, platform):
-        m = Module()
-        activation = Signal(self.arithmetic.activation.shape, reset_less=True)
-        bit = Signal(reset_less=True)
-        phase = self.symbol[self.arithmetic.activation.bits:]
-        m.d.sync += [activation.eq(self.symbol), bit.eq(self.weight.bit_select(phase, 1))]
-        self.add_to_psum(m, activation, gate=bit)
-        return m
-
-
-class WeightDigitElement(Element):
-    """``psum_o = psum_i + activation * digit``, the digit taken from the weight code."""
-
-    def elaborate(self, platform):
-        m = Module()
-        activation = Signal(self.arithmetic.activation.shape, reset_less=True)
-        digit, negate = Signal(3, reset_less=True), Signal(reset_less=True)
-        phase = self.symbol[self.arithmetic.activation.bits:]
-        # A choice by index, not `word_select`, which multiplies the index by the width.
-        digits = Array(self.weight[3 * place:3 * place + 3]
-                       for place in range(self.arithmetic.digits))
-        m.d.sync += [activation.eq(self.symbol), digit.eq(digits[phase]),
-                     negate.eq(digit[2])]
-        self.add_to_psum(m, _multiple(m, activation, digit), subtract=negate)
-        return m
-
-
-class HornerColumnUnit(ColumnUnit):
-    """``value = value * 2^digit_bits + psum`` over a step's phases.
-
-    Parameters
-    ----------
-    digit_bits : int
-    negate_first : bool
-        Whether the first phase counts negative (the sign plane of two's complement).
-    """
-
-    def __init__(self, arithmetic: Arithmetic, rows: int, digit_bits: int,
-                 negate_first: bool = False):
-        self._digit_bits, self._negate_first = digit_bits, negate_first
-        super().__init__(arithmetic, rows)
-
-    def elaborate(self, platform):
-        m = Module()
-        first = -self.psum if self._negate_first else self.psum
-        following = (self.value << self._digit_bits) + self.psum
-        m.d.sync += self.value.eq(Mux(self.first, first, following))
         return m

@@ -5,20 +5,22 @@ other without a gap. Nothing between entry and exit ever stalls: a pass starts o
 input is complete and its output has room, so its cycles are known beforehand.
 """
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Array, Cat, Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arith import range_shape
 from ..schedule import Schedule
-from .common import delayed, delayed_tags
+from .common import delayed, delayed_tags, of_images
 from .configuration import Configuration
 from .engine import Engine
 from .entry import Entry
 from .exit import Exit
+from .exits import Exits
 from .feeder import Feeder
 from .loaded_weights import loading_signature
 from .sequencer import Sequencer, sequencer_fields
+from .shared_feeder import SharedFeeder
 from .softmax import SoftmaxExit
 from .way_out import WayOut, way_out_fields
 
@@ -59,7 +61,8 @@ class Accelerator(wiring.Component):
         fields = {name: [*values, values[0]] for name, values in way_out_fields(schedule).items()}
         self._configuration = Configuration({**sequencer_fields(schedule), **fields})
         self._entry = Entry(schedule)
-        self._exit = SoftmaxExit(schedule) if schedule.program.softmax else Exit(schedule)
+        self._exit = (SoftmaxExit(schedule) if schedule.program.softmax else
+                      Exit(schedule) if schedule.images == 1 else Exits(schedule))
         self._sequencer = Sequencer(schedule, self._configuration)
         self._engines = [Engine(schedule, index, self._sequencer.signature)
                          for index in range(len(schedule.engines))]
@@ -89,7 +92,8 @@ class Accelerator(wiring.Component):
         m.submodules.configuration = configuration = self._configuration
         m.submodules.entry = entry = self._entry
         m.submodules.sequencer = sequencer = self._sequencer
-        m.submodules.feeder = feeder = Feeder(schedule, sequencer.signature)
+        m.submodules.feeder = feeder = (Feeder if schedule.share == 1 else SharedFeeder)(
+            schedule, sequencer.signature)
         m.submodules.way_out = way_out = self._way_out
         m.submodules.exit = exit_ = self._exit
 
@@ -102,9 +106,11 @@ class Accelerator(wiring.Component):
             self.frame_error.eq(entry.frame_error),
             # Entry and way out share the activation memory's write port; results go first.
             entry.blocked.eq(stored),
-            feeder.w_en.eq(stored | entry.w_en),
+            feeder.w_en.eq(stored.replicate(schedule.images) | entry.w_en),
             feeder.w_addr.eq(Mux(stored, way_out.w_addr, entry.w_addr)),
-            feeder.w_data.eq(Mux(stored, way_out.w_data, entry.w_data)),
+            *(to.eq(Mux(stored, result, entry.w_data)) for to, result in zip(
+                of_images(feeder.w_data, schedule.images),
+                of_images(way_out.w_data, schedule.images), strict=True)),
             # Sequencer.
             sequencer.input_full.eq(entry.full), sequencer.output_free.eq(exit_.free),
             sequencer.done.eq(way_out.done),
@@ -117,17 +123,34 @@ class Accelerator(wiring.Component):
             way_out.start.eq(sequencer.start),
             # Results of the last pass to the exit and outside.
             exit_.w_en.eq(way_out.w_en & last_pass), exit_.w_addr.eq(way_out.w_addr),
-            exit_.w_data.eq(way_out.w_data), exit_.w_done.eq(way_out.done),
+            *(to.eq(result) for to, result in zip(
+                of_images(exit_.w_data, schedule.images),
+                of_images(way_out.w_data, schedule.images), strict=True)),
+            exit_.w_done.eq(way_out.done),
             self.m_axis_tdata.eq(exit_.o.payload.data), self.m_axis_tlast.eq(exit_.o.payload.last),
             self.m_axis_tvalid.eq(exit_.o.valid), exit_.o.ready.eq(self.m_axis_tready),
             self.busy.eq(sequencer.busy), self.layer.eq(sequencer.layer),
         ]
+        if schedule.share > 1:
+            m.d.comb += feeder.strobe.eq(sequencer.tags.valid & sequencer.tags.first_phase)
+        if schedule.images > 1:
+            self._connect_batch(m, entry, sequencer, exit_)
         self._connect_engines(m, sequencer, feeder, way_out)
         if self.trace:
             m.d.comb += [self.trace_valid.eq(way_out.w_en), self.trace_layer.eq(sequencer.layer),
                          self.trace_address.eq(way_out.w_addr),
-                         self.trace_data.eq(way_out.w_data)]
+                         self.trace_data.eq(of_images(way_out.w_data, schedule.images)[0])]
         return m
+
+    @staticmethod
+    def _connect_batch(m: Module, entry, sequencer, exit_) -> None:
+        """What entry and exit have to know of a batch."""
+        waits = ~sequencer.busy & (sequencer.layer == 0)
+        m.d.comb += entry.wanted.eq(Cat(waits & ~sequencer.input_bank,
+                                        waits & sequencer.input_bank))
+        # Its input may be filled again long before its results leave.
+        with m.If(sequencer.start & (sequencer.layer == 0)):
+            m.d.sync += exit_.count.eq(Array(entry.counts)[sequencer.input_bank])
 
     def _connect_engines(self, m: Module, sequencer, feeder, way_out) -> None:
         """Steps to all engines, sums from the one whose pass it is."""
@@ -137,8 +160,9 @@ class Accelerator(wiring.Component):
         for index, engine in enumerate(self._engines):
             m.submodules[f"engine{index}" if several else "engine"] = engine
             chosen = cfg["engine"] == index if several else 1
-            for row in range(schedule.rows):
-                m.d.comb += engine.phases[row].eq(feeder.phases[row])
+            for row in range(schedule.images * schedule.rows):
+                if row < schedule.rows:
+                    m.d.comb += engine.phases[row].eq(feeder.phases[row])
                 for tap in range(schedule.taps):
                     m.d.comb += engine.activations[row][tap].eq(feeder.activations[row][tap])
             if engine.arithmetic.holds_weights:
@@ -155,11 +179,11 @@ class Accelerator(wiring.Component):
                              for name in ("enable", "write", "address", "data")]
                 m.d.comb += self.load_read.eq(engine.loading.read)
         m.d.comb += way_out.emit.eq(self._engines[0].emit)
-        for column in range(schedule.columns):
+        for column in range(schedule.images * schedule.columns):
             m.d.comb += way_out.sums[column].eq(self._engines[0].sums[column])
         # Passes do not overlap, so the running one's engine is the one that emits.
         for index, engine in enumerate(self._engines[1:], 1):
             with m.If(cfg["engine"] == index):
                 m.d.comb += way_out.emit.eq(engine.emit)
-                for column in range(schedule.columns):
+                for column in range(schedule.images * schedule.columns):
                     m.d.comb += way_out.sums[column].eq(engine.sums[column])

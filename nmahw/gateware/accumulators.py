@@ -5,6 +5,8 @@ sum; a finished sum waits in a holding register for the way out. Where weights a
 column has a memory of sums instead of one accumulator.
 """
 
+from itertools import product
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -12,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..schedule import Schedule
 from .array import correction_port
-from .common import Tags, delayed, delayed_tags
+from .common import Tags, delayed, delayed_tags, of_images, per_image
 
 __all__ = ["Accumulators", "EARLY_CYCLES"]
 
@@ -26,6 +28,7 @@ class Accumulators(wiring.Component):
     Attributes
     ----------
     psums : In
+        Column c of image i in place ``i * columns + c``, as everywhere.
     correction : In
         In step with the first group; only if the arithmetic has a correction column.
     tags : In
@@ -41,11 +44,13 @@ class Accumulators(wiring.Component):
         self.schedule, self.engine = schedule, engine
         self.arithmetic = arithmetic = schedule.engines[engine]
         self.sum_shape = schedule.sum_shape(engine)
+        columns = schedule.images * schedule.columns
         super().__init__({
-            "psums": In(arithmetic.psum_shape(schedule.rows)).array(schedule.columns),
-            **correction_port(In, arithmetic, schedule.rows),
+            "psums": In(arithmetic.psum_shape(schedule.rows)).array(columns),
+            **{name: per_image(port, schedule.images)
+               for name, port in correction_port(In, arithmetic, schedule.rows).items()},
             "tags": In(Tags),
-            "sums": Out(self.sum_shape).array(schedule.columns),
+            "sums": Out(self.sum_shape).array(columns),
             "emit": Out(Tags),
         })
 
@@ -56,12 +61,15 @@ class Accumulators(wiring.Component):
         # Tags with the psum, and with the value.
         tags = delayed_tags(m, self.tags, EARLY_CYCLES, "tags")
         position = self._position(m, latency)
-        correction = getattr(self, "correction", None)
+        corrections = (of_images(self.correction, schedule.images)
+                       if hasattr(self, "correction") else None)
         for group in range(schedule.groups):
             if group:
                 tags = delayed_tags(m, tags, 1, f"tags_group{group}")
-                if correction is not None:
-                    correction = delayed(m, correction, 1, f"correction_group{group}")
+                if corrections is not None:
+                    corrections = [
+                        delayed(m, value, 1, f"correction{image or ''}_group{group}")
+                        for image, value in enumerate(corrections)]
                 if position is not None:
                     position = delayed(m, position, 1, f"position_group{group}")
             late = delayed_tags(m, tags, latency, f"late_group{group}")
@@ -71,8 +79,10 @@ class Accumulators(wiring.Component):
                          finish.eq(take & late.last_tile)]
             if group == 0:
                 m.d.sync += [self.emit.eq(late), self.emit.valid.eq(finish)]
-            for column in range(group * schedule.hop,
-                                min((group + 1) * schedule.hop, schedule.columns)):
+            columns = range(group * schedule.hop,
+                            min((group + 1) * schedule.hop, schedule.columns))
+            for image, place in product(range(schedule.images), columns):
+                column = image * schedule.columns + place
                 unit = arithmetic.create_column_unit(schedule.rows)
                 m.submodules[f"column_unit{column}"] = unit
                 following = Signal(self.sum_shape, name=f"following{column}")
@@ -82,8 +92,8 @@ class Accumulators(wiring.Component):
                     unit.first.eq(tags.first_phase), unit.last.eq(tags.last_phase),
                     following.eq(Mux(late.first_tile, 0, total) + unit.value),
                 ]
-                if correction is not None:
-                    m.d.comb += unit.correction.eq(correction)
+                if corrections is not None:
+                    m.d.comb += unit.correction.eq(corrections[image])
                 with m.If(finish):
                     m.d.sync += self.sums[column].eq(following)
         return m

@@ -2,8 +2,9 @@
 
 from amaranth.hdl import Module, Shape, Signal, Value
 from amaranth.lib import data
+from amaranth.lib.wiring import Member
 
-__all__ = ["Tags", "Loop", "delayed", "delayed_tags", "choose"]
+__all__ = ["Tags", "Loop", "delayed", "delayed_tags", "choose", "per_image", "of_images"]
 
 
 class Tags(data.Struct):
@@ -71,6 +72,16 @@ def delayed_tags(m: Module, tags: Tags, cycles: int, name: str) -> Tags:
         m.d.sync += kept.eq(tags)
         tags = kept
     return tags
+
+
+def per_image(member: Member, images: int) -> Member:
+    """A port that each of several images has; where there is one, the port itself."""
+    return member if images == 1 else member.array(images)
+
+
+def of_images(port: Value, images: int) -> list[Value]:
+    """The ports of all images: see `per_image`."""
+    return [port] if images == 1 else list(port)
 
 
 def choose(m: Module, index: Value, options: list, name: str) -> Value:

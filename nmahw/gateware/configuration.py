@@ -44,6 +44,9 @@ class Configuration(wiring.Component):
                                      else Signal(shape, name=name, reset_less=True))
         super().__init__({"entry": In(range(max(self.entries, 2))), "load": In(1)})
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._registers
+
     def __getitem__(self, name: str) -> Value:
         """The running pass's value of field `name`."""
         return self._registers[name]

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..schedule import Schedule
 from .accumulators import EARLY_CYCLES, Accumulators
 from .array import SystolicArray
-from .common import Tags, delayed_tags
+from .common import Tags, delayed_tags, of_images
 from .loaded_weights import LoadedWeights, loading_signature
 from .weights import HeldWeights, WeightMemory
 
@@ -28,7 +28,7 @@ class Engine(wiring.Component):
     Attributes
     ----------
     activations, phases : In
-        Of each row, from the feeder.
+        Of each row, from the feeder; activations of row r of image i in place ``i * rows + r``.
     weight, load, start, load_base : In
         The step's weight tile; or, if weights are held: the next tile is wanted; a pass begins;
         where its weights lie.
@@ -52,14 +52,14 @@ class Engine(wiring.Component):
         members = sequencer_signature.members
         super().__init__({
             "activations": In(unsigned(schedule.activation_bits))
-            .array(schedule.rows, schedule.taps),
+            .array(schedule.images * schedule.rows, schedule.taps),
             "phases": In(members["phase"].shape).array(schedule.rows),
             **({"load": In(1), "start": In(1), "load_base": In(self.weights.base.shape())}
                if held else {"weight": In(members["weight"].shape)}),
             **({"step": In(1), "loaded": In(1), "loading": In(loading_signature(schedule.layout))}
                if stored else {}),
             "tags": In(Tags),
-            "sums": Out(self.accumulators.sum_shape).array(schedule.columns),
+            "sums": Out(self.accumulators.sum_shape).array(schedule.images * schedule.columns),
             "emit": Out(Tags),
         })
 
@@ -67,24 +67,18 @@ class Engine(wiring.Component):
         m = Module()
         schedule, arithmetic = self.schedule, self.arithmetic
         held = arithmetic.holds_weights
-        m.submodules.array = array = SystolicArray(
-            arithmetic, schedule.rows, schedule.columns, schedule.hop, held)
+        arrays = [SystolicArray(arithmetic, schedule.rows, schedule.columns, schedule.hop, held)
+                  for _ in range(schedule.images)]
+        for image, array in enumerate(arrays):
+            m.submodules[f"array{_of(image)}"] = array
         m.submodules.weights = weights = self.weights
         m.submodules.accumulators = accumulators = self.accumulators
-        bits = arithmetic.activation.bits
-        for row in range(schedule.rows):
-            m.submodules[f"row_unit{row}"] = unit = arithmetic.create_row_unit()
-            taps = [self.activations[row][tap][:bits] for tap in range(arithmetic.taps)]
-            m.d.comb += [unit.activations.eq(Cat(taps)), unit.phase.eq(self.phases[row]),
-                         array.symbols[row].eq(unit.symbol)]
-            if held:
-                m.d.comb += array.loads[row].eq(weights.loads[row])
-            else:
-                for column in range(schedule.columns):
-                    m.d.comb += array.codes[row][column].eq(weights.codes[row][column])
+        for image, array in enumerate(arrays):
+            self._connect_rows(m, image, array)
         if held:
             m.d.comb += [weights.load.eq(self.load), weights.start.eq(self.start),
-                         weights.base.eq(self.load_base), array.load_step.eq(weights.step)]
+                         weights.base.eq(self.load_base),
+                         *(array.load_step.eq(weights.step) for array in arrays)]
         else:
             m.d.comb += weights.tile.eq(self.weight)
         if schedule.layout is not None:
@@ -92,11 +86,34 @@ class Engine(wiring.Component):
             wiring.connect(m, wiring.flipped(self.loading), weights.loading)
         tags = delayed_tags(m, self.tags, schedule.array_cycles(arithmetic) - EARLY_CYCLES, "tags")
         m.d.comb += [accumulators.tags.eq(tags), self.emit.eq(accumulators.emit)]
-        if hasattr(array, "correction"):
-            m.d.comb += accumulators.correction.eq(array.correction)
-        for column in range(schedule.columns):
-            m.d.comb += [accumulators.psums[column].eq(array.psums[column]),
-                         self.sums[column].eq(accumulators.sums[column])]
-            if held:
-                m.d.comb += array.load_data[column].eq(weights.data[column])
+        for image, array in enumerate(arrays):
+            if hasattr(array, "correction"):
+                correction = of_images(accumulators.correction, schedule.images)[image]
+                m.d.comb += correction.eq(array.correction)
+            for column in range(schedule.columns):
+                place = image * schedule.columns + column
+                m.d.comb += [accumulators.psums[place].eq(array.psums[column]),
+                             self.sums[place].eq(accumulators.sums[place])]
+                if held:
+                    m.d.comb += array.load_data[column].eq(weights.data[column])
         return m
+
+    def _connect_rows(self, m: Module, image: int, array: SystolicArray) -> None:
+        """Activations and weights of one image's array."""
+        schedule, arithmetic, weights = self.schedule, self.arithmetic, self.weights
+        bits = arithmetic.activation.bits
+        for row in range(schedule.rows):
+            m.submodules[f"row_unit{row}{_of(image)}"] = unit = arithmetic.create_row_unit()
+            lanes = self.activations[image * schedule.rows + row]
+            taps = [lanes[tap][:bits] for tap in range(arithmetic.taps)]
+            m.d.comb += [unit.activations.eq(Cat(taps)), unit.phase.eq(self.phases[row]),
+                         array.symbols[row].eq(unit.symbol)]
+            if arithmetic.holds_weights:
+                m.d.comb += array.loads[row].eq(weights.loads[row])
+            else:
+                for column in range(schedule.columns):
+                    m.d.comb += array.codes[row][column].eq(weights.codes[row][column])
+
+
+def _of(image: int) -> str:
+    return f"_image{image}" if image else ""

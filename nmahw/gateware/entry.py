@@ -3,9 +3,13 @@
 An image's last element must carry `tlast`, and no other may. On an early `tlast` the partial
 image is dropped; when it is missing, everything up to the next `tlast` is dropped as well. Both
 raise `frame_error` for one cycle, and the next image comes in clean.
+
+Images in lockstep come in one after the other, each into its own memories, and are computed as a
+batch. None waits for one that has not begun: when the computation waits for this batch and no
+element is offered between two images, the batch goes with those that are there.
 """
 
-from amaranth.hdl import Const, Module, Mux, Shape, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,7 +33,12 @@ class Entry(wiring.Component):
         Pulse: this input has been read and may be overwritten.
     full : Out
         Which of the two inputs are complete.
+    counts : Out
+        Images in each of the two inputs; only where several are computed in lockstep.
+    wanted : In
+        Which of the two inputs the computation waits for; likewise.
     w_en, w_addr, w_data : Out
+        `w_en` has a bit for each image's memories.
     frame_error : Out
     """
 
@@ -43,9 +52,11 @@ class Entry(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({"data": self.tdata, "last": 1}))),
             "blocked": In(1), "release": In(1), "release_bank": In(1), "full": Out(2),
-            "w_en": Out(1), "w_addr": Out(range(schedule.memory_words)),
+            "w_en": Out(schedule.images), "w_addr": Out(range(schedule.memory_words)),
             "w_data": Out(Shape(schedule.activation_bits, self.element.signed)),
             "frame_error": Out(1),
+            **({"wanted": In(2), "counts": Out(range(schedule.images + 1)).array(2)}
+               if schedule.images > 1 else {}),
         })
 
     def elaborate(self, platform):
@@ -83,8 +94,10 @@ class Entry(wiring.Component):
         with m.If(~ready):
             m.d.sync += [*begin(bank), ready.eq(1)]
 
-        m.d.comb += [self.w_en.eq(waiting & ~self.blocked)]
-        with m.If(self.w_en):
+        batch = _Batch(m, self, bank, waiting, dropping, take) if self.schedule.images > 1 else None
+        m.d.comb += [self.w_en.eq(batch.enables(waiting & ~self.blocked) if batch
+                                  else waiting & ~self.blocked)]
+        with m.If(self.w_en.any() if batch else self.w_en):
             m.d.sync += waiting.eq(0)
             with m.If(final):
                 m.d.sync += self.full.bit_select(final_bank, 1).eq(1)
@@ -107,9 +120,14 @@ class Entry(wiring.Component):
             with m.Else():
                 m.d.sync += [*columns.advance(), address.eq(address + 1)]
             with m.If(image_last & self.i.payload.last):
-                m.d.sync += [final.eq(1), bank.eq(~bank), *begin(~bank)]
+                if batch:
+                    batch.end_image(final, begin)
+                else:
+                    m.d.sync += [final.eq(1), bank.eq(~bank), *begin(~bank)]
             with m.Elif(image_last | self.i.payload.last):
                 m.d.sync += [self.frame_error.eq(1), dropping.eq(image_last), *begin(bank)]
+        if batch:
+            batch.go_if_wanted(begin)
         return m
 
     def _rescaled(self, m, element, rescale):
@@ -129,3 +147,43 @@ class Entry(wiring.Component):
         if least < low:
             result = Mux(scaled < low, low, result)
         return result
+
+
+class _Batch:
+    """Which image of the batch comes in, and when the batch goes."""
+
+    def __init__(self, m: Module, entry: Entry, bank: Signal, waiting: Signal, dropping: Signal,
+                 take: Value):
+        self._m, self._entry, self._bank, self._waiting = m, entry, bank, waiting
+        count = entry.schedule.images
+        self._images = count
+        #: Images that are complete, which is the place of the next one; that of the word waiting.
+        self._image, self._place = Signal(range(count)), Signal(range(count))
+        self._begun = Signal()
+        self._dropping = dropping
+        with m.If(take & ~dropping):
+            m.d.sync += [self._place.eq(self._image), self._begun.eq(~entry.i.payload.last)]
+
+    def enables(self, write: Value) -> Value:
+        """`write`, in the place of the image whose word waits."""
+        return Cat(write & (self._place == image) for image in range(self._images))
+
+    def end_image(self, final: Signal, begin) -> None:
+        """An image's last element is taken."""
+        m, bank = self._m, self._bank
+        with m.If(self._image == self._images - 1):
+            m.d.sync += [final.eq(1), bank.eq(~bank), self._image.eq(0), *begin(~bank),
+                         Array(self._entry.counts)[bank].eq(self._images)]
+        with m.Else():
+            m.d.sync += [self._image.eq(self._image + 1), *begin(bank)]
+
+    def go_if_wanted(self, begin) -> None:
+        """Let the batch go with the images that are complete."""
+        m, bank, entry = self._m, self._bank, self._entry
+        going = Signal()
+        m.d.comb += going.eq(entry.wanted.bit_select(bank, 1) & (self._image != 0) & ~self._begun
+                             & (~entry.i.valid | self._dropping) & ~self._waiting)
+        with m.If(going):
+            m.d.sync += [entry.full.bit_select(bank, 1).eq(1),
+                         Array(entry.counts)[bank].eq(self._image),
+                         self._image.eq(0), bank.eq(~bank), *begin(~bank)]

@@ -12,7 +12,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..schedule import Schedule
-from .common import delayed
+from .common import delayed, of_images, per_image
 from .memory import SlicedMemory
 
 __all__ = ["Feeder"]
@@ -26,11 +26,12 @@ class Feeder(wiring.Component):
     address, tap, phase : In
         The step, as the sequencer shows it.
     activations : Out
-        Activations of row r, one a tap, ``r + FEED_CYCLES`` cycles after their step.
+        Activations of row r of image i in place ``i * rows + r``, one a tap, ``r + FEED_CYCLES``
+        cycles after their step.
     phases : Out
         Phase of row r, in step with them.
     w_en, w_addr, w_data : In
-        Write port of the activation memory (all copies).
+        Write port of the activation memories (all copies); `w_en` has a bit for each image's.
     """
 
     def __init__(self, schedule: Schedule, sequencer_signature):
@@ -40,10 +41,10 @@ class Feeder(wiring.Component):
         super().__init__({
             **ports,
             "activations": Out(unsigned(schedule.activation_bits))
-            .array(schedule.rows, schedule.taps),
+            .array(schedule.images * schedule.rows, schedule.taps),
             "phases": Out(sequencer_signature.members["phase"].shape).array(schedule.rows),
-            "w_en": In(1), "w_addr": In(range(schedule.memory_words)),
-            "w_data": In(unsigned(schedule.activation_bits)),
+            "w_en": In(schedule.images), "w_addr": In(range(schedule.memory_words)),
+            "w_data": per_image(In(unsigned(schedule.activation_bits)), schedule.images),
         })
 
     def elaborate(self, platform):
@@ -55,7 +56,8 @@ class Feeder(wiring.Component):
         # A register between the writer and the many memories it reaches.
         w_en = delayed(m, self.w_en, 1, "w_en", reset=True)
         w_addr = delayed(m, self.w_addr, 1, "w_addr")
-        w_data = delayed(m, self.w_data, 1, "w_data")
+        datas = of_images(self.w_data, schedule.images)
+        w_data = [delayed(m, data, 1, f"w_data{_of(image)}") for image, data in enumerate(datas)]
         for row in range(schedule.rows):
             if row:
                 address = delayed(m, address, 1, f"address_row{row}")
@@ -69,17 +71,22 @@ class Feeder(wiring.Component):
                 m.submodules[f"taps{lane}"] = taps = Memory(
                     shape=unsigned(max(max(offsets).bit_length(), 1)), depth=len(offsets),
                     init=offsets, attrs={"rom_style": "logic", "ram_style": "logic"})
-                m.submodules[f"activations{lane}"] = memory = SlicedMemory(
-                    schedule.activation_bits, schedule.memory_words)
                 offset = taps.read_port()
                 summed = Signal.like(self.address, name=f"address_lane{lane}", reset_less=True)
-                word = Signal(schedule.activation_bits, name=f"activation_lane{lane}",
-                              reset_less=True)
-                m.d.comb += [
-                    offset.en.eq(1), offset.addr.eq(tap),
-                    memory.r_addr.eq(summed),
-                    memory.w_en.eq(w_en), memory.w_addr.eq(w_addr), memory.w_data.eq(w_data),
-                    self.activations[row][index].eq(word),
-                ]
-                m.d.sync += [summed.eq(position + offset.data), word.eq(memory.r_data)]
+                m.d.comb += [offset.en.eq(1), offset.addr.eq(tap)]
+                m.d.sync += summed.eq(position + offset.data)
+                for image, data in enumerate(w_data):
+                    m.submodules[f"activations{lane}{_of(image)}"] = memory = SlicedMemory(
+                        schedule.activation_bits, schedule.memory_words)
+                    word = Signal(schedule.activation_bits, reset_less=True,
+                                  name=f"activation_lane{lane}{_of(image)}")
+                    m.d.comb += [
+                        memory.r_addr.eq(summed), memory.w_en.eq(w_en[image]),
+                        memory.w_addr.eq(w_addr), memory.w_data.eq(data),
+                        self.activations[image * schedule.rows + row][index].eq(word)]
+                    m.d.sync += word.eq(memory.r_data)
         return m
+
+
+def _of(image: int) -> str:
+    return f"_image{image}" if image else ""

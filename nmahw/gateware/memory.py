@@ -53,10 +53,10 @@ class SlicedMemory(wiring.Component):
                       "w_data": In(unsigned(width))}
         super().__init__(ports)
 
-    @property
-    def slice_bits(self) -> int:
-        """Width of one slice."""
-        depth = max(1 << (self._depth - 1).bit_length(), _LEAST_DEPTH)
+    @staticmethod
+    def slice_bits(depth: int) -> int:
+        """Width of one slice of a memory of `depth` words."""
+        depth = max(1 << (depth - 1).bit_length(), _LEAST_DEPTH)
         # Every ninth bit is free: 512 x 36, 1024 x 18, 2048 x 9, but 4096 x 4.
         bits = max(_BLOCK_BITS // depth, 1)
         return bits + bits // 8
@@ -64,8 +64,9 @@ class SlicedMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         words = []
-        for index, low in enumerate(range(0, self._width, self.slice_bits)):
-            bits = min(self.slice_bits, self._width - low)
+        slice_bits = self.slice_bits(self._depth)
+        for index, low in enumerate(range(0, self._width, slice_bits)):
+            bits = min(slice_bits, self._width - low)
             init = [(word >> low) & ((1 << bits) - 1) for word in self._init or []]
             m.submodules[f"slice{index}"] = memory = Memory(
                 shape=unsigned(bits), depth=self._depth, init=init)

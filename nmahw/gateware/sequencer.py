@@ -58,6 +58,8 @@ def sequencer_fields(schedule: Schedule) -> dict[str, list[int]]:
         "load": of(lambda p: p.load_cycles),
         "last_load": of(lambda p: p.last_load_cycles if p.is_held else 0),
         **(_skip_fields(schedule) if schedule.skipping else {}),
+        **({"digits": of(lambda p: int(p.arithmetic.takes_digits))}
+           if any(p.arithmetic.takes_digits for p in schedule.passes) else {}),
     }
 
 
@@ -109,7 +111,7 @@ class Sequencer(wiring.Component):
             "input_full": In(2), "output_free": In(1), "done": In(1),
             "address": Out(range(schedule.memory_words)),
             "tap": Out(range(max(len(schedule.tap_table()), 2))),
-            "weight": Out(range(max(2, *(p.weight_base + sum(p.tiles)
+            "weight": Out(range(max(2, *(p.weight_base + p.weight_words
                                          for p in schedule.passes)))),
             "phase": Out(range(max(max(p.phases for p in schedule.passes), 2))),
             "tags": Out(Tags),
@@ -239,6 +241,9 @@ class Sequencer(wiring.Component):
             ]
             with m.If(~phase.last):
                 m.d.sync += phase.advance()
+                if "digits" in cfg:
+                    with m.If(cfg["digits"]):
+                        m.d.sync += weight.eq(weight + 1)
             with m.Else():
                 m.d.sync += [*phase.restart(cfg["phases"]), weight.eq(weight + 1)]
                 with m.If(~tile.last & ~held):

@@ -1,7 +1,8 @@
 """From finished sums to results in memory: scale, bias, rescale, pool, rescale, write address.
 
-The sums of one position leave their holding registers one channel a cycle. The sequencer leaves
-enough time between positions, so nothing here ever waits.
+The sums of one position leave their holding registers one channel a cycle, at the same time for
+all images in lockstep. The sequencer leaves enough time between positions, so nothing here ever
+waits.
 """
 
 from amaranth.hdl import Array, Module, Mux, Signal
@@ -11,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arith import range_shape
 from ..schedule import Schedule
-from .common import Tags, delayed
+from .common import Tags, delayed, of_images, per_image
 from .configuration import Configuration
 from .pool import PoolUnit, pool_fields
 from .rescale import RescaleUnit, rescale_fields
@@ -52,13 +53,13 @@ class WayOut(wiring.Component):
     Attributes
     ----------
     sums : In
-        Holding registers of the columns.
+        Holding registers of the columns; column c of image i in place ``i * columns + c``.
     emit : In
         Tags of a sum, `valid` in the first cycle in which the first group's registers show it.
     start : In
         A pass begins: take its target address.
     w_en, w_addr, w_data : Out
-        A result and where it goes.
+        A result, of each image, and where it goes.
     done : Out
         It is the pass's last.
     """
@@ -70,9 +71,11 @@ class WayOut(wiring.Component):
         self._ranges = {stage: _union([r[stage] for r in ranges]) for stage in ranges[0]}
         words = max([schedule.memory_words, schedule.passes[-1].work.target.words])
         super().__init__({
-            "sums": In(sum_shape).array(schedule.columns), "emit": In(Tags), "start": In(1),
+            "sums": In(sum_shape).array(schedule.images * schedule.columns),
+            "emit": In(Tags), "start": In(1),
             "w_en": Out(1), "w_addr": Out(range(max(words, 2))),
-            "w_data": Out(range_shape(*self._ranges["after"])), "done": Out(1),
+            "w_data": per_image(Out(range_shape(*self._ranges["after"])), schedule.images),
+            "done": Out(1),
         })
 
     def elaborate(self, platform):
@@ -101,14 +104,16 @@ class WayOut(wiring.Component):
         biases = schedule.biases()
         bias_shape = range_shape(min(biases), max(biases))
         words = biases
+        scales = []
         if schedule.scale_terms:
-            m.submodules.scale = scale = ScaleUnit(
-                schedule.scale_terms, biases, bias_shape, self.sums[0].shape(),
-                range_shape(*ranges["biased"]))
-            words = scale.words
+            for image in range(schedule.images):
+                scales.append(ScaleUnit(
+                    schedule.scale_terms, biases, bias_shape, self.sums[0].shape(),
+                    range_shape(*ranges["biased"])))
+                m.submodules[f"scale{_of(image)}"] = scales[-1]
+            words = scales[0].words
         m.submodules.biases = bias_memory = Memory(
-            shape=scale.word.shape() if schedule.scale_terms else bias_shape, depth=len(words),
-            init=words)
+            shape=scales[0].word.shape() if scales else bias_shape, depth=len(words), init=words)
         bias = bias_memory.read_port()
         tile_bias, bias_address = Signal.like(bias.addr), Signal.like(bias.addr)
         following_bias, after_bias = Signal.like(bias.addr), Signal.like(bias.addr)
@@ -122,15 +127,21 @@ class WayOut(wiring.Component):
             m.d.sync += tile_bias.eq(after_bias)
 
         # The bias's memory has slow outputs, hence a register behind it and beside the value.
-        value = Signal.like(self.sums[0], name="sum", reset_less=True)
-        arrived, word = delayed(m, value, 1, "value"), delayed(m, bias.data, 1, "bias")
-        m.d.sync += value.eq(Array(self.sums)[channel])
-        if schedule.scale_terms:
-            m.d.comb += [scale.value.eq(arrived), scale.word.eq(word)]
-            biased = scale.o
-        else:
-            biased = Signal(range_shape(*ranges["biased"]), reset_less=True)
-            m.d.sync += biased.eq(arrived + word)
+        results, word = [], None
+        for image in range(schedule.images):
+            value = Signal.like(self.sums[0], name=f"sum{_of(image)}", reset_less=True)
+            arrived = delayed(m, value, 1, f"value{_of(image)}")
+            word = delayed(m, bias.data, 1, "bias") if word is None else word
+            m.d.sync += value.eq(Array(self.sums[image * columns + column]
+                                       for column in range(columns))[channel])
+            if scales:
+                m.d.comb += [scales[image].value.eq(arrived), scales[image].word.eq(word)]
+                biased = scales[image].o
+            else:
+                biased = Signal(range_shape(*ranges["biased"]), name=f"biased{_of(image)}",
+                                reset_less=True)
+                m.d.sync += biased.eq(arrived + word)
+            results.append(biased)
 
         def along(signal, cycles, name, reset=False):
             return delayed(m, signal, cycles, name, reset)
@@ -146,17 +157,18 @@ class WayOut(wiring.Component):
                 state[name] = along(signal, cycles, f"{stage}_{name}", reset=name == "valid")
 
         advance(3 + schedule.scale_cycles, "bias")
-        result = biased
-        result = self._rescale(m, "before", result, "biased", "before")
+        results = self._rescale(m, "before", results, "biased", "before")
         advance(schedule.rescale_cycles("before"), "before")
         if schedule.pool_cycles:
-            m.submodules.pool = pool = PoolUnit(schedule, cfg, ranges["before"], ranges["total"])
-            m.d.comb += [pool.i.eq(result), pool.channel.eq(state["channel"]),
-                         pool.valid.eq(state["valid"]),
-                         pool.window_first.eq(state["window_first"])]
-            result = pool.o
+            for image, result in enumerate(results):
+                pool = PoolUnit(schedule, cfg, ranges["before"], ranges["total"])
+                m.submodules[f"pool{_of(image)}"] = pool
+                m.d.comb += [pool.i.eq(result), pool.channel.eq(state["channel"]),
+                             pool.valid.eq(state["valid"]),
+                             pool.window_first.eq(state["window_first"])]
+                results[image] = pool.o
             advance(schedule.pool_cycles, "pool")
-        result = self._rescale(m, "after", result, "pooled", "after")
+        results = self._rescale(m, "after", results, "pooled", "after")
         advance(schedule.rescale_cycles("after"), "after")
 
         # Where it goes: base of the channel tile, position in it, channel.
@@ -180,16 +192,25 @@ class WayOut(wiring.Component):
                 with m.If(state["tile_end"]):
                     m.d.sync += tile.eq(next_tile)
         m.d.sync += [
-            self.w_en.eq(write), self.w_addr.eq(address), self.w_data.eq(result),
+            self.w_en.eq(write), self.w_addr.eq(address),
+            *(port.eq(result) for port, result in
+              zip(of_images(self.w_data, schedule.images), results, strict=True)),
             self.done.eq(write & state["last_channel"] & state["pass_end"]),
         ]
         return m
 
-    def _rescale(self, m, slot, value, before, after):
+    def _rescale(self, m, slot, values, before, after):
         if not self.schedule.rescale_cycles(slot):
-            return value
-        unit = RescaleUnit(self.configuration, slot, self.schedule.rescales(slot),
-                           self._ranges[before], self._ranges[after])
-        m.submodules[f"rescale_{slot}"] = unit
-        m.d.comb += unit.i.eq(value)
-        return unit.o
+            return values
+        units = []
+        for image, value in enumerate(values):
+            unit = RescaleUnit(self.configuration, slot, self.schedule.rescales(slot),
+                               self._ranges[before], self._ranges[after])
+            m.submodules[f"rescale_{slot}{_of(image)}"] = unit
+            m.d.comb += unit.i.eq(value)
+            units.append(unit.o)
+        return units
+
+
+def _of(image: int) -> str:
+    return f"_image{image}" if image else ""

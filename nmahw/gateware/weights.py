@@ -10,11 +10,14 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..schedule import FEED_CYCLES, Schedule
+from ..schedule import Schedule
 from .common import delayed
 from .memory import SlicedMemory
 
 __all__ = ["WeightMemory", "HeldWeights"]
+
+# Rows of which codes may lie in one word: more save little and cost a register a code and row.
+_MOST_ROWS = 9
 
 
 class WeightMemory(wiring.Component):
@@ -42,28 +45,53 @@ class WeightMemory(wiring.Component):
         schedule = self.schedule
         bits = self.arithmetic.weight_code_bits
         codes = schedule.weight_codes(self.engine)
+        height = self._rows_per_bank(len(codes))
         # The memory and the register behind it are the last two of the cycles to the symbol.
-        cycles = FEED_CYCLES + self.arithmetic.row_latency_cycles - 2
+        cycles = schedule.feed_cycles + self.arithmetic.row_latency_cycles - 2
         row_tile = delayed(m, self.tile, cycles, "tile")
         for row in range(schedule.rows):
             if row:
                 row_tile = delayed(m, row_tile, 1, f"tile_row{row}")
+            if row % height:
+                continue
             tile = row_tile
+            rows = range(row, min(row + height, schedule.rows))
             for group in range(schedule.groups):
                 if group:
                     tile = delayed(m, tile, 1, f"tile_row{row}_group{group}")
                 columns = range(group * schedule.hop,
                                 min((group + 1) * schedule.hop, schedule.columns))
-                words = [reduce(lambda word, code: (word << bits) | int(code),
-                                reversed(codes[index, row, columns.start:columns.stop]), 0)
+                words = [reduce(lambda word, code: (word << bits) | int(code), reversed(
+                    codes[index, row:rows.stop, columns.start:columns.stop].ravel()), 0)
                          for index in range(len(codes))]
                 m.submodules[f"bank_row{row}_group{group}"] = bank = SlicedMemory(
-                    bits * len(columns), len(words), words)
+                    bits * len(columns) * len(rows), len(words), words)
                 word = delayed(m, bank.r_data, 1, f"word_row{row}_group{group}")
                 m.d.comb += bank.r_addr.eq(tile)
-                for index, column in enumerate(columns):
-                    m.d.comb += self.codes[row][column].eq(word[index * bits:(index + 1) * bits])
+                for place, lower in enumerate(rows):
+                    if place:
+                        word = delayed(m, word[bits * len(columns):], 1,
+                                       f"word_row{lower}_group{group}")
+                    for index, column in enumerate(columns):
+                        m.d.comb += self.codes[lower][column].eq(
+                            word[index * bits:(index + 1) * bits])
         return m
+
+    def _rows_per_bank(self, depth: int) -> int:
+        """How many rows' codes lie in one word, so that few bits of block RAMs are left over.
+
+        Codes are narrow where they are digits; a lower row's wait in registers.
+        """
+        if not self.arithmetic.takes_digits:
+            return 1
+        slice_bits = SlicedMemory.slice_bits(depth)
+        width = self.arithmetic.weight_code_bits * min(self.schedule.columns, self.schedule.hop)
+
+        def slices(height: int) -> int:
+            full, rest = divmod(self.schedule.rows, height)
+            return full * -(-height * width // slice_bits) + -(-rest * width // slice_bits)
+
+        return min(range(1, _MOST_ROWS + 1), key=lambda height: (slices(height), height))
 
 
 class HeldWeights(wiring.Component):
