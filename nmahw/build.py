@@ -145,7 +145,8 @@ def _place(design: Design, board: type[Board], clock_hz: float, pll: Pll | None,
 
 def build(network: Network, board: type[Board], arithmetic: str, rows: int, columns: int,
           folder: Path, *, seeds: Sequence[int] = (1,), clock_hz: float | None = None,
-          baud: int = 115200, weights: str = "auto", bench: Workbench | None = None) -> Built:
+          baud: int = 115200, weights: str = "auto", bench: Workbench | None = None,
+          images: int = 1, share: int = 1) -> Built:
     """Make a bitstream.
 
     Parameters
@@ -166,6 +167,8 @@ def build(network: Network, board: type[Board], arithmetic: str, rows: int, colu
     weights : str
         Where they are: see `Design.with_weights`.
     bench : Workbench, optional
+    images, share : int
+        See `Design`.
 
     Raises
     ------
@@ -179,7 +182,8 @@ def build(network: Network, board: type[Board], arithmetic: str, rows: int, colu
     check_baud(board.clock_hz, baud)
     if not board.fpga().rules.pack_tool:
         raise UsageError(f"no bitstreams can be made for {board.fpga().rules.name} devices")
-    design = Design.of(network, arithmetic, rows, columns).with_weights(weights, board.fpga())
+    design = Design.of(network, arithmetic, rows, columns, images=images, share=share
+                       ).with_weights(weights, board.fpga())
     own = float(board.clock_hz)
     placed = _place(design, board, own, None, baud, seeds, bench)
     built = Built(board, design, own, placed, baud)
@@ -277,7 +281,8 @@ def _may_fit(design: Design, device: Device) -> bool:
                for name, part in (("lut", 0.9), ("ff", 0.9), ("block_ram", 1)))
 
 
-def _shaped(network: Network, device: Device, arithmetic: str, weights: str) -> Iterator[Design]:
+def _shaped(network: Network, device: Device, arithmetic: str, weights: str, images: int,
+            share: int) -> Iterator[Design]:
     """Designs of all shapes; wider than high ones too where weights are loaded."""
     store = device.weight_store
     wider = {(rows, rows * halves // 2) for rows in range(1, (store.blocks if store else 0) + 1)
@@ -285,7 +290,8 @@ def _shaped(network: Network, device: Device, arithmetic: str, weights: str) -> 
     refused, found = None, False
     for rows, columns in (*ARRAY_SHAPES, *sorted(wider - set(ARRAY_SHAPES))):
         try:
-            design = Design.of(network, arithmetic, rows, columns).with_weights(weights, device)
+            design = Design.of(network, arithmetic, rows, columns, images=images, share=share
+                               ).with_weights(weights, device)
         except (UsageError, ModelError) as error:
             # More rows than memories, say: another shape may do.
             refused = error
@@ -296,11 +302,11 @@ def _shaped(network: Network, device: Device, arithmetic: str, weights: str) -> 
         raise refused
 
 
-def _candidates(network: Network, board: type[Board], arithmetic: str, weights: str
-                ) -> Iterator[tuple[int, int]]:
+def _candidates(network: Network, board: type[Board], arithmetic: str, weights: str, images: int,
+                share: int) -> Iterator[tuple[int, int]]:
     """Shapes that may fit by the estimate, those with the fewest cycles first."""
     device = board.fpga()
-    designs = list(_shaped(network, device, arithmetic, weights))
+    designs = list(_shaped(network, device, arithmetic, weights, images, share))
     # Estimating takes a second: only those whose turn has come.
     for design in sorted(designs, key=lambda d: (d.cycles_per_image, d.rows * d.columns)):
         if _may_fit(design, device):
@@ -320,7 +326,8 @@ def build_largest(network: Network, board: type[Board], arithmetic: str, folder:
     last: BuildError = DoesNotFit(f"no array for {network.title} fits {board.title}: its weights "
                                   f"and activations, or the least control, need more than there is")
     weights = str(options.setdefault("weights", "auto"))
-    for rows, columns in _candidates(network, board, arithmetic, weights):
+    for rows, columns in _candidates(network, board, arithmetic, weights,
+                                     int(options.get("images", 1)), int(options.get("share", 1))):
         bench.say(f"trying {rows}x{columns}")
         try:
             return build(network, board, arithmetic, rows, columns, folder, **options)

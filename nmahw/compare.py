@@ -100,10 +100,14 @@ class Comparison(Results):
     columns: int
     seeds: tuple[int, ...]
     results: tuple[Row, ...]
+    images: int = 1
+    share: int = 1
 
     @property
     def setting(self) -> str:
-        return f"{self.macs_per_image:,} MAC an image, {self.rows}x{self.columns} array"
+        more = (f", {self.images} images in lockstep" if self.images > 1 else "") + (
+            f", {self.share} rows to a memory" if self.share > 1 else "")
+        return f"{self.macs_per_image:,} MAC an image, {self.rows}x{self.columns} array{more}"
 
     def as_json(self) -> str:
         """The comparison as a JSON text (`SCHEMA_VERSION`)."""
@@ -111,7 +115,8 @@ class Comparison(Results):
             "schema": "nmahw-comparison", "version": SCHEMA_VERSION,
             "network": {"title": self.title, "macs_per_image": self.macs_per_image},
             "device": self.device_document(),
-            "array": {"rows": self.rows, "columns": self.columns},
+            "array": {"rows": self.rows, "columns": self.columns, "images": self.images,
+                      "share": self.share},
             "seeds": list(self.seeds), "tools": self.tool_versions,
             "rows": [self.row_document(row) for row in self.results]}, indent=1) + "\n"
 
@@ -120,7 +125,8 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
             columns: int, seeds: Sequence[int] = (1, 2, 3), *,
             accuracy: float | Callable[[DesignLike], float | None] | None = None,
             baselines: Sequence[str] | None = None, bench: Workbench | None = None,
-            design_factory: DesignFactory = Design.of) -> Comparison:
+            design_factory: DesignFactory = Design.of, images: int = 1, share: int = 1
+            ) -> Comparison:
     """Build a network with several arithmetics and put the results side by side.
 
     Parameters
@@ -143,6 +149,8 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
         Its `jobs` are shared by all rows.
     design_factory : callable, optional
         Makes a row's design.
+    images, share : int
+        Of the designs: see `Design`.
 
     Raises
     ------
@@ -162,9 +170,10 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
     seeds = tuple(check_seeds(seeds))
     # Designs first: a wrong array shape must not show after minutes of building.
     designs: dict[str, DesignLike | ModelError] = {}
+    more = {key: value for key, value in (("images", images), ("share", share)) if value != 1}
     for name in names:
         try:
-            designs[name] = design_factory(network, name, rows, columns)
+            designs[name] = design_factory(network, name, rows, columns, **more)
         except ModelError as error:
             designs[name] = error
 
@@ -178,7 +187,8 @@ def compare(network: Network, arithmetics: Sequence[str], device: str | Device, 
                    accuracy=accuracy(design) if callable(accuracy) else accuracy, **known)
 
     results = bench.parallel([lambda name=name: make(name) for name in names])
-    return Comparison(network.title, network.macs, device, rows, columns, seeds, tuple(results))
+    return Comparison(network.title, network.macs, device, rows, columns, seeds, tuple(results),
+                      images, share)
 
 
 def _check_memory(design: DesignLike, device: Device) -> None:

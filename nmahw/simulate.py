@@ -86,8 +86,8 @@ class SimulationResult:
     ----------
     outputs : int64 array (images, outputs)
         Every output element of every image.
-    pass_cycles : int64 array (images, passes)
-        Cycles each pass took for each image.
+    pass_cycles : int64 array (images or batches, passes)
+        Cycles each pass took for each image, or for each batch of images in lockstep.
     latency_cycles : int64 array (images,)
         From an image's first element in to its last one out, inclusive; waiting for the image
         before it is part of it.
@@ -199,6 +199,8 @@ def trace_image(design: "Design", images: np.ndarray, result: SimulationResult, 
         The image's answer.
     """
     images = design.network.check_input(images)
+    # The ports show one image: of those in lockstep, the same array with each alone.
+    design = replace(design, images=1) if design.images > 1 else design
     job = max(index for index, start in enumerate(result.starts) if start <= image)
     start = result.starts[job]
     rtlil = design.rtlil(trace=True)
@@ -223,7 +225,7 @@ def _command(design: "Design", program: Path, ports: dict[str, Port], images: np
     bits = images.reshape(len(images), -1).astype(np.int64) & ((1 << width) - 1)
     stem.with_suffix(".images").write_bytes(bits.astype("<u4").tobytes())
     # A stalled stream is slower by its probability; 8 images without a sign of life are plenty.
-    watchdog = 20_000 + 8 * (design.cycles_per_image + network.input_format.size)
+    watchdog = 20_000 + 8 * (design.schedule.batch_cycles + network.input_format.size)
     layout = design.schedule.layout
     if layout is not None:
         stem.with_suffix(".weights").write_bytes(layout.image)
@@ -284,6 +286,10 @@ def _read(design: "Design", ports: dict[str, Port], stem: Path,
         raise BuildError("the simulation's result must be whole")
     answers, cycles, times, trace = np.split(raw[_HEADER:], np.cumsum(sizes)[:-1])
     times = times.reshape(-1, 2)
+    cycles = cycles.reshape(images, passes)
+    if design.images > 1:
+        # The harness counts batch by batch, as many as there were.
+        cycles = cycles[cycles.any(axis=1)]
     answers = _from_bits(answers, ports["m_axis_tdata"].width,
                          design.network.output_format.signed)
     trace = trace.reshape(-1, 4)
@@ -291,7 +297,7 @@ def _read(design: "Design", ports: dict[str, Port], stem: Path,
         trace[:, 2] = _from_bits(trace[:, 2], ports["trace_data"].width,
                                  ports["trace_data"].signed)
     result = SimulationResult(
-        answers.reshape(images, outputs), cycles.reshape(images, passes),
+        answers.reshape(images, outputs), cycles,
         times[:, 1] - times[:, 0] + 1, total, frame_errors, 0.0, settings, (0,))
     return result, [TraceRecord(*(int(v) for v in row)) for row in trace]
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ..network import Network
 
 __all__ = ["Model", "Arithmetic", "Arithmetics", "Array", "Baud", "Data", "DeviceName", "Jobs",
-           "Port", "Weights", "load_data", "read_array", "read_arithmetics", "read_bits",
+           "Lockstep", "Port", "Share", "Weights", "load_data", "read_array", "read_arithmetics",
+           "read_bits",
            "read_choice", "read_integers", "read_ratio", "read_shape"]
 
 #: Word that stands for everything there is, or for the bundled sample.
@@ -32,6 +33,12 @@ Arithmetics = Annotated[str, typer.Option(
     "{arithmetics}.", autocompletion=completion("arithmetics"))]
 Array = Annotated[str, typer.Option(
     "--array", metavar="RxC", help="Rows and columns of the systolic array, for example 8x8.")]
+Lockstep = Annotated[int, typer.Option(
+    "--lockstep", metavar="N", min=1, help="Images computed at the same time, each by an array of "
+    "its own, with common weights.")]
+Share = Annotated[int, typer.Option(
+    "--share", metavar="N", min=1, help="Rows that take turns at one activation memory; needs an "
+    "arithmetic whose steps take as many cycles.")]
 DeviceName = Annotated[str, typer.Option(
     "--device", metavar="NAME", help="Device or board: {devices}.",
     autocompletion=completion("devices"))]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import EnvironmentProblem, UsageError
-from ._options import Arithmetic, Array, Model, Weights, read_array, read_choice
+from ._options import Arithmetic, Array, Lockstep, Model, Share, Weights, read_array, read_choice
 from ._terminal import tell, tell_error, working
 
 EXAMPLE = "nmahw board-sim lenet5-w8a8 --board ulx3s_45f"
@@ -14,6 +14,7 @@ EXAMPLE = "nmahw board-sim lenet5-w8a8 --board ulx3s_45f"
 
 def command(
         model: Model, arith: Arithmetic = "quarter_square", array: Array = "8x8",
+        lockstep: Lockstep = 1, share: Share = 1,
         board: Annotated[str, typer.Option(
             "--board", metavar="NAME", help="Whose clock and line: {boards}.")] = "ulx3s_45f",
         weights: Weights = "auto",
@@ -43,8 +44,8 @@ def command(
     chosen = BOARDS.get(board)
     address = None if tcp is None else _address(tcp)
     network = load_model(model)
-    design = Design.of(network, read_choice(network, arith, rows, columns), rows, columns)
-    design = design.with_weights(weights, chosen.fpga())
+    design = Design.of(network, read_choice(network, arith, rows, columns), rows, columns,
+                       images=lockstep, share=share).with_weights(weights, chosen.fpga())
     if not uart and baud_error:
         raise UsageError("a baud error needs --uart: bytes have no bit time")
     with VirtualBoard(design, chosen.clock_hz, baud if uart else None,

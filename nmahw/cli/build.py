@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ._options import Arithmetic, Jobs, Model, Weights, read_array, read_choice
+from ._options import Arithmetic, Jobs, Lockstep, Model, Share, Weights, read_array, read_choice
 from ._terminal import show_path, show_table, tell, working
 
 EXAMPLE = "nmahw build lenet5-w8a8 --board ulx3s_45f --array 4x4 -o build"
@@ -22,7 +22,7 @@ def command(
         array: Annotated[str, typer.Option(
             "--array", metavar="RxC", help="Rows and columns of the systolic array, for example "
             "8x8, or 'auto': what fits, meets timing and takes the fewest cycles.")] = AUTO,
-        weights: Weights = "auto",
+        weights: Weights = "auto", lockstep: Lockstep = 1, share: Share = 1,
         out: Annotated[Path, typer.Option(
             "--out", "-o", metavar="DIR", help="Where bitstream and report go.")] = Path("build"),
         clock: Annotated[float | None, typer.Option(
@@ -54,7 +54,7 @@ def command(
     with working(f"building for {chosen.title}") as work:
         bench = Workbench(jobs=jobs, say=work.say)
         options = dict(seeds=range(1, seeds + 1), clock_hz=None if clock is None else clock * 1e6,
-                       baud=baud, bench=bench, weights=weights)
+                       baud=baud, bench=bench, weights=weights, images=lockstep, share=share)
         built = (build_largest(network, chosen, arith, out, **options) if shape is None else
                  build(network, chosen, arith, *shape, out, **options))
     design, placed = built.design, built.placed
@@ -62,6 +62,7 @@ def command(
         ("arithmetic", str(design.arithmetic), ""),
         ("array", f"{design.rows}x{design.columns}", ""),
         ("weights", "constant" if design.store is None else "loaded", ""),
+        *([("images in lockstep", lockstep, "")] if lockstep > 1 else []),
         *((name.replace("_", " "), used, placed.limits.get(name, ""))
           for name, used in placed.utilisation.items()),
         ("clock, MHz", f"{built.clock_hz / 1e6:.2f}", f"{placed.fmax_mhz:.2f}"),

@@ -4,14 +4,24 @@ from typing import Annotated
 
 import typer
 
-from ._options import Arithmetic, Array, DeviceName, Jobs, Model, read_array, read_choice
+from ._options import (
+    Arithmetic,
+    Array,
+    DeviceName,
+    Jobs,
+    Lockstep,
+    Model,
+    Share,
+    read_array,
+    read_choice,
+)
 from ._terminal import show_table, tell, working
 
 EXAMPLE = "nmahw certify lenet5-w8a8 --arith quarter_square --device ecp5-45k --array 4x4"
 
 
 def command(model: Model, arith: Arithmetic, device: DeviceName = "ecp5-45k",
-            array: Array = "4x4",
+            array: Array = "4x4", lockstep: Lockstep = 1, share: Share = 1,
             place: Annotated[bool, typer.Option(
                 "--place/--no-place", help="Place and route too, and search what comes out.")]
             = True, jobs: Jobs = 2):
@@ -31,7 +41,7 @@ def command(model: Model, arith: Arithmetic, device: DeviceName = "ecp5-45k",
     part = device_called(device)
     network = load_model(model)
     arith = read_choice(network, arith, rows, columns, device)
-    design = Design.of(network, arith, rows, columns)
+    design = Design.of(network, arith, rows, columns, images=lockstep, share=share)
     options = flow_options(design.arithmetic)
     with working(f"certifying {arith}") as work:
         bench = Workbench(jobs=jobs, say=work.say)

@@ -11,6 +11,8 @@ from ._options import (
     SAMPLE,
     DeviceName,
     Jobs,
+    Lockstep,
+    Share,
     load_data,
     read_arithmetics,
     read_array,
@@ -41,6 +43,7 @@ def command(
             "--array", metavar="RxC", show_default=False,
             help="Rows and columns of the systolic array, by default 4x4 for a MODEL. Without "
                  "one: measure arrays with feeding, weight loading and accumulators.")] = None,
+        lockstep: Lockstep = 1, share: Share = 1,
         elements: Annotated[bool, typer.Option(
             "--elements", help="Without a MODEL: measure one element of each.")] = False,
         constant: Annotated[bool, typer.Option(
@@ -84,9 +87,12 @@ def command(
         _refuse("with a MODEL, whose operands are its own", {
             "--elements": elements or None, "--constant": constant or None, "--bits": bits,
             "--positions": positions})
-        result = _networks(model, arith, device, array or "4x4", seeds or 1, data or SAMPLE, jobs)
+        result = _networks(model, arith, device, array or "4x4", lockstep, share, seeds or 1,
+                           data or SAMPLE, jobs)
     else:
-        _refuse("without a MODEL, which images belong to", {"--data": data})
+        _refuse("without a MODEL, which images belong to", {
+            "--data": data, "--lockstep": None if lockstep == 1 else lockstep,
+            "--share": None if share == 1 else share})
         result = _alone(arith, device, array, elements, constant, bits, positions, seeds or 5,
                         jobs)
     show_wide(tables(result))
@@ -105,8 +111,8 @@ def _refuse(when: str, options: dict[str, object]) -> None:
         raise UsageError(f"{' and '.join(given)} must not be given {when}")
 
 
-def _networks(model: str, arith: str | None, device: str, array: str, seeds: int, data: str,
-              jobs: int) -> "Results":
+def _networks(model: str, arith: str | None, device: str, array: str, lockstep: int, share: int,
+              seeds: int, data: str, jobs: int) -> "Results":
     from ..bundled import load_model
     from ..compare import compare
     from ..workbench import Workbench
@@ -127,7 +133,8 @@ def _networks(model: str, arith: str | None, device: str, array: str, seeds: int
 
     with working("comparing") as work:
         return compare(network, names, device, rows, columns, range(1, seeds + 1),
-                       accuracy=accuracy, bench=Workbench(jobs=jobs, say=work.say))
+                       accuracy=accuracy, bench=Workbench(jobs=jobs, say=work.say),
+                       images=lockstep, share=share)
 
 
 def _alone(arith: str | None, device: str, array: str | None, elements: bool, constant: bool,

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import UsageError
 from ._choices import completion
-from ._options import Array, DeviceName, read_array, read_bits
+from ._options import Array, DeviceName, Lockstep, Share, read_array, read_bits
 from ._terminal import show_path, show_table, tell
 
 EXAMPLE = "nmahw estimate lenet5-w8a8 --arith auto --array 8x8 --device ecp5-45k"
@@ -24,7 +24,8 @@ def command(
             help="Arithmetic: {arithmetics}. For a MODEL also by layer, for example "
                  "conv=distributed,dense=bit_serial, or 'auto', the cheapest exact choice.")]
         = "auto",
-        array: Array = "8x8", device: DeviceName = "ecp5-45k",
+        array: Array = "8x8", lockstep: Lockstep = 1, share: Share = 1,
+        device: DeviceName = "ecp5-45k",
         bits: Annotated[str | None, typer.Option(
             "--bits", metavar="WxA", show_default=False,
             help="Without a MODEL: bits of weights and of activations, by default 8x8.")] = None,
@@ -60,13 +61,18 @@ def command(
                              "operands are its own")
         network, chosen = load_model(model), None
         if arith.strip() == AUTO:
+            if lockstep > 1 or share > 1:
+                raise UsageError("--arith must name an arithmetic with --lockstep or --share, not "
+                                 "'auto'")
             chosen = best_that_fits(network, rows, columns, part)
             arith = chosen.text
             tell(f"auto: --arith {arith}")
-        subject = Design.of(network, arith, rows, columns)
+        subject = Design.of(network, arith, rows, columns, images=lockstep, share=share)
         arithmetic = str(subject.arithmetic)
         found = chosen.estimate if chosen else estimate(subject, part)
     else:
+        if lockstep > 1 or share > 1:
+            raise UsageError("--lockstep and --share must not be given without a MODEL")
         subject = Kernel.of(arith, rows, columns, *operands(*read_bits(bits or "8x8")),
                             positions=positions or 512)
         arithmetic = str(subject.arithmetic)

@@ -11,7 +11,9 @@ from ._options import (
     Array,
     Data,
     Jobs,
+    Lockstep,
     Model,
+    Share,
     load_data,
     read_array,
     read_choice,
@@ -24,6 +26,7 @@ ENGINES = ("native",)
 
 
 def command(model: Model, arith: Arithmetic = "quarter_square", array: Array = "8x8",
+            lockstep: Lockstep = 1, share: Share = 1,
             data: Data = SAMPLE,
             images: Annotated[int | None, typer.Option(
                 metavar="N", min=1, help="Only the first N images.")] = None,
@@ -49,7 +52,8 @@ def command(model: Model, arith: Arithmetic = "quarter_square", array: Array = "
     rows, columns = read_array(array)
     network = load_model(model)
     chosen = load_data(network, data).first(images)
-    design = Design.of(network, read_choice(network, arith, rows, columns), rows, columns)
+    design = Design.of(network, read_choice(network, arith, rows, columns), rows, columns,
+                       images=lockstep, share=share)
     with working("simulating") as work:
         result = simulate(design, chosen.x, jobs=jobs, stall_seed=seed if stalls else None,
                           stall_probability=stalls, progress=work.count, say=work.say)
@@ -61,7 +65,8 @@ def command(model: Model, arith: Arithmetic = "quarter_square", array: Array = "
     predicted = design.schedule.cycles_by_pass
     low, high = result.pass_cycles.min(axis=0), result.pass_cycles.max(axis=0)
     seen = [f"{a:,}" if a == b else f"{a:,} - {b:,}" for a, b in zip(low, high, strict=True)]
-    show_table("Cycles of each pass", ("pass", "layer", "predicted", "simulated"),
+    show_table("Cycles of each pass" + (", of a batch" if lockstep > 1 else ""),
+               ("pass", "layer", "predicted", "simulated"),
                [(index, one.title, cycles, text) for index, (one, cycles, text)
                 in enumerate(zip(design.program.passes, predicted, seen, strict=True))],
                left=(1,))

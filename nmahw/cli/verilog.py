@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ._choices import completion
-from ._options import Arithmetic, Array, Model, read_array, read_choice
+from ._options import Arithmetic, Array, Lockstep, Model, Share, read_array, read_choice
 from ._terminal import show_path, tell, working
 
 EXAMPLE = "nmahw verilog lenet5-w8a8 --arith bit_serial --array 4x4 -o build --lint"
@@ -18,6 +18,7 @@ def command(model: Model, output: Annotated[Path, typer.Option(
             wrapper: Annotated[str, typer.Option(
                 "--wrapper", metavar="NAME", autocompletion=completion("wrappers"),
                 help="What is around the accelerator: {wrappers}.")] = "axis",
+            lockstep: Lockstep = 1, share: Share = 1,
             lint: Annotated[bool, typer.Option(
                 "--lint", help="Let Verilator judge the result.")] = False):
     """Write an accelerator as Verilog, for people and flows without Python.
@@ -35,7 +36,8 @@ def command(model: Model, output: Annotated[Path, typer.Option(
     around = WRAPPERS.get(wrapper)
     check_writable(output / f"{around.top}.v")
     network = load_model(model)
-    design = Design.of(network, read_choice(network, arith, rows, columns), rows, columns)
+    design = Design.of(network, read_choice(network, arith, rows, columns), rows, columns,
+                       images=lockstep, share=share)
     with working("generating Verilog"):
         emitted = emit(design, output, wrapper=around.name)
         if lint:
