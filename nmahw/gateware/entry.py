@@ -94,7 +94,9 @@ class Entry(wiring.Component):
         with m.If(~ready):
             m.d.sync += [*begin(bank), ready.eq(1)]
 
-        batch = _Batch(m, self, bank, waiting, dropping, take) if self.schedule.images > 1 else None
+        batch = None
+        if self.schedule.images > 1:
+            batch = _Batch(m, self, bank, waiting, dropping, take, image_last)
         m.d.comb += [self.w_en.eq(batch.enables(waiting & ~self.blocked) if batch
                                   else waiting & ~self.blocked)]
         with m.If(self.w_en.any() if batch else self.w_en):
@@ -153,7 +155,7 @@ class _Batch:
     """Which image of the batch comes in, and when the batch goes."""
 
     def __init__(self, m: Module, entry: Entry, bank: Signal, waiting: Signal, dropping: Signal,
-                 take: Value):
+                 take: Value, image_last: Signal):
         self._m, self._entry, self._bank, self._waiting = m, entry, bank, waiting
         count = entry.schedule.images
         self._images = count
@@ -162,7 +164,8 @@ class _Batch:
         self._begun = Signal()
         self._dropping = dropping
         with m.If(take & ~dropping):
-            m.d.sync += [self._place.eq(self._image), self._begun.eq(~entry.i.payload.last)]
+            m.d.sync += [self._place.eq(self._image),
+                         self._begun.eq(~(entry.i.payload.last | image_last))]
 
     def enables(self, write: Value) -> Value:
         """`write`, in the place of the image whose word waits."""

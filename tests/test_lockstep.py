@@ -1,0 +1,167 @@
+"""Images in lockstep and rows that share memories: golden results, closed forms, no image waits."""
+
+import numpy as np
+import pytest
+from networks import NETWORKS, network_for, random_images
+
+from nmahw.arith import ARITHMETICS, Operand
+from nmahw.bundled import load_model, load_sample
+from nmahw.cache import Cache
+from nmahw.certify import certify
+from nmahw.compare import flow_options
+from nmahw.design import Design
+from nmahw.devices import device
+from nmahw.errors import ModelError, UsageError
+from nmahw.layers.dense import Dense
+from nmahw.layers.softmax import Softmax
+from nmahw.mismatch import check_cycles, compare_with_golden
+from nmahw.network import Network
+from nmahw.simulate import simulate
+from nmahw.tensor import TensorFormat
+from nmahw.workbench import Workbench
+from rtl import run_accelerator
+
+
+def design_of(name: str, arithmetic: str, rows: int, columns: int, images: int, share: int):
+    network = network_for(name, ARITHMETICS.get(arithmetic))
+    return Design.of(network, arithmetic, rows, columns, images=images, share=share)
+
+
+@pytest.mark.parametrize("name, arithmetic, rows, columns, images, share", [
+    ("lenet-like", "bit_serial_weight", 5, 3, 2, 3),  # groups of 3 and 2 rows
+    ("lenet-like", "bit_serial_weight", 4, 9, 3, 4),  # two groups of columns
+    ("averages", "bit_serial", 5, 9, 2, 2),  # whole codes, digits of activations
+    ("scaled", "bit_serial_weight_radix4", 3, 2, 2, 2),
+    ("mlp", "fair_square", 3, 2, 3, 1),  # a correction column for each image
+    ("lenet-like", "distributed", 2, 2, 2, 1),  # held weights
+    ("layers on their own", "bit_serial_weight", 1, 1, 2, 1),
+])
+def test_equals_golden_under_stalls(name, arithmetic, rows, columns, images, share):
+    design = design_of(name, arithmetic, rows, columns, images, share)
+    count = 2 * images + 1
+    pixels = random_images(design.network, count, seed=rows)
+    run = run_accelerator(design, pixels, stall=0.3, seed=columns)
+    assert run.outputs == design.predict(pixels).tolist()
+    assert run.frame_errors == 0
+    batches, rest = divmod(run.cycles_by_pass[0], design.schedule.cycles_by_pass[0])
+    assert rest == 0 and -(-count // images) <= batches <= count
+    assert run.cycles_by_pass == [batches * c for c in design.schedule.cycles_by_pass]
+
+
+@pytest.mark.parametrize("share", [1, 2, 4])
+def test_sharing_costs_a_cycle_a_pass_and_no_result(share):
+    design = design_of("lenet-like", "bit_serial_weight", 6, 3, 1, share)
+    pixels = random_images(design.network, 2)
+    run = run_accelerator(design, pixels)
+    assert run.outputs == design.predict(pixels).tolist()
+    assert run.cycles_by_pass == [2 * c for c in design.schedule.cycles_by_pass]
+
+
+@pytest.mark.parametrize("name", ["mlp", "one weight", "bound by its input",
+                                  "bound by its output"])
+def test_cycles_from_batch_to_batch(name):
+    design = design_of(name, "dsp", 32 if name == "bound by its input" else 2, 2, 3, 1)
+    few, many = (run_accelerator(design, random_images(design.network, count)).total_cycles
+                 for count in (9, 18))
+    assert many - few == 3 * design.schedule.batch_cycles
+    assert design.cycles_per_image == -(-design.schedule.batch_cycles // 3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_no_image_waits_for_one_that_does_not_come(count):
+    design = design_of("mlp", "dsp", 2, 2, 4, 1)
+    pixels = random_images(design.network, count)
+    run = run_accelerator(design, pixels)
+    assert run.outputs == design.predict(pixels).tolist()
+    batches = -(-count // 4)
+    assert run.cycles_by_pass == [batches * c for c in design.schedule.cycles_by_pass]
+
+
+def test_damaged_frames_are_dropped_whatever_their_place_in_the_batch():
+    design = design_of("mlp", "dsp", 2, 2, 3, 1)
+    pixels = random_images(design.network, 4, seed=5)
+    whole = [[int(v) for v in image] for image in pixels]
+    frames = [(whole[0], 12), (whole[1][:5], 4), (whole[1], 12), (whole[2] + [1, 2, 3], 15),
+              (whole[2], 12), (whole[3][:1], 0), (whole[3], 12), (whole[0] + [7, 7], 14)]
+    for stall in (0.0, 0.3):
+        run = run_accelerator(design, pixels, stall=stall, seed=2, frames=frames, expected=4)
+        assert run.outputs == design.predict(pixels).tolist()
+
+
+def test_a_single_overlong_frame_leaves_no_image_behind():
+    design = design_of("mlp", "dsp", 2, 2, 3, 1)
+    pixels = random_images(design.network, 1)
+    image = [int(v) for v in pixels[0]]
+    run = run_accelerator(design, pixels, frames=[(image, 12), (image + [1], -1)], expected=1)
+    assert run.outputs == design.predict(pixels).tolist()
+    assert run.frame_errors == 1
+
+
+@pytest.mark.parametrize("bits", [2, 3, 5])
+def test_element_that_takes_digits(bits):
+    arithmetic = ARITHMETICS.get("bit_serial_weight")(
+        Operand(3, False), Operand(bits, True)).by_digits()
+    weights = np.array([[w] for w in arithmetic.weight.values])
+    for digits in (bits, bits + 2):
+        codes = arithmetic.encode_digits(weights, digits)
+        places = [-1 << digits - 1] + [1 << p for p in reversed(range(digits - 1))]
+        assert [sum(c * p for c, p in zip(word, places, strict=True)) for word in codes.T
+                ] == list(arithmetic.weight.values)
+    assert arithmetic.digits_for(weights) == bits
+    assert arithmetic.digits_for(np.array([[-1], [0]])) == 1
+    assert arithmetic.by_digits() == arithmetic
+
+
+def test_a_layer_takes_as_many_cycles_as_its_weights_need():
+    network = Network(TensorFormat((3,), 0, 3), (
+        Dense(np.array([[1, -2, 1]])), Dense(np.array([[100], [-100]]))))
+    design = Design.of(network, "bit_serial_weight", 2, 2, share=2)
+    assert [p.phases for p in design.schedule.passes] == [2, 8]
+    pixels = random_images(network, 3)
+    assert run_accelerator(design, pixels).outputs == design.predict(pixels).tolist()
+
+
+def test_lenet5_by_digits_fills_its_block_rams():
+    schedule = Design.of(load_model("lenet5-int8"), "bit_serial_weight", 32, 8, images=3,
+                         share=8).schedule
+    assert [p.phases for p in schedule.passes] == [8] * 5
+    assert sum(p.weight_words for p in schedule.passes) == 2048
+    assert schedule.batch_cycles == 16_525 and schedule.image_cycles == 5_509
+
+
+def test_native_simulation_of_batches(tmp_path):
+    cache = Cache(tmp_path)
+    network = load_model("digits-int8")
+    design = Design.of(network, "bit_serial_weight", 5, 4, images=3, share=4)
+    pixels = load_sample("digits-sample").first(20).x
+    result = simulate(design, pixels, jobs=1, cache=cache)
+    compare_with_golden(network, pixels, result, design, cache)
+    check_cycles(design, result)
+    assert len(result.pass_cycles) == 7
+
+
+def test_no_multiplier(tmp_path):
+    design = design_of("mlp", "bit_serial_weight", 3, 3, 2, 3)
+    assert certify(design.rtlil(pins="serial"), device("ecp5-25k"),
+                   flow_options(design.arithmetic), Workbench(Cache(tmp_path))).require().granted
+
+
+@pytest.mark.parametrize("number", [0, 17, 2.0, True])
+@pytest.mark.parametrize("what", ["images", "share"])
+def test_refuses_numbers(what, number):
+    with pytest.raises(UsageError, match=rf"{what} must be an integer of 1\.\.16, not"):
+        Design.of(NETWORKS["mlp"], "bit_serial_weight", 2, 2, **{what: number})
+
+
+def test_refuses_rows_that_have_no_time_to_share():
+    with pytest.raises(ModelError, match="layer 0 dense: fabric takes 1 cycles a step, but rows "
+                                         "that share a memory by 2 need as many"):
+        Design.of(NETWORKS["mlp"], "fabric", 2, 2, share=2)
+    with pytest.raises(UsageError, match="skip_zeros must not be combined with share"):
+        Design.of(NETWORKS["mlp"], "bit_serial_weight", 2, 2, skip_zeros=True, share=2)
+
+
+def test_refuses_softmax_in_lockstep():
+    network = Network(TensorFormat((3,), 0, 7), (Dense(np.array([[1, -2, 3]])), Softmax(2)))
+    with pytest.raises(ModelError, match="images must be 1 for a network that ends with softmax"):
+        Design.of(network, "fabric", 1, 1, images=2)
