@@ -7,10 +7,8 @@ from networks import NETWORKS, network_for, random_images
 from nmahw.arith import ARITHMETICS, Operand
 from nmahw.bundled import load_model, load_sample
 from nmahw.cache import Cache
-from nmahw.certify import certify
-from nmahw.compare import flow_options
+from nmahw.certify import FORBIDDEN_CELLS, rtlil_cells
 from nmahw.design import Design
-from nmahw.devices import device
 from nmahw.errors import ModelError, UsageError
 from nmahw.layers.dense import Dense
 from nmahw.layers.softmax import Softmax
@@ -18,7 +16,6 @@ from nmahw.mismatch import check_cycles, compare_with_golden
 from nmahw.network import Network
 from nmahw.simulate import simulate
 from nmahw.tensor import TensorFormat
-from nmahw.workbench import Workbench
 from rtl import run_accelerator
 
 
@@ -27,14 +24,21 @@ def design_of(name: str, arithmetic: str, rows: int, columns: int, images: int, 
     return Design.of(network, arithmetic, rows, columns, images=images, share=share)
 
 
+def long(*values):
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
 @pytest.mark.parametrize("name, arithmetic, rows, columns, images, share", [
     ("lenet-like", "bit_serial_weight", 5, 3, 2, 3),  # groups of 3 and 2 rows
-    ("lenet-like", "bit_serial_weight", 4, 9, 3, 4),  # two groups of columns
-    ("averages", "bit_serial", 5, 9, 2, 2),  # whole codes, digits of activations
+    ("mlp", "bit_serial_weight", 4, 9, 3, 4),  # two groups of columns
+    long("lenet-like", "bit_serial_weight", 4, 9, 3, 4),
+    ("mlp", "bit_serial", 5, 3, 2, 2),  # whole codes, digits of activations
+    long("averages", "bit_serial", 5, 9, 2, 2),
     ("scaled", "bit_serial_weight_radix4", 3, 2, 2, 2),
     ("mlp", "fair_square", 3, 2, 3, 1),  # a correction column for each image
-    ("lenet-like", "distributed", 2, 2, 2, 1),  # held weights
-    ("layers on their own", "bit_serial_weight", 1, 1, 2, 1),
+    ("mlp", "distributed", 2, 2, 2, 1),  # held weights
+    long("lenet-like", "distributed", 2, 2, 2, 1),
+    long("layers on their own", "bit_serial_weight", 1, 1, 2, 1),
 ])
 def test_equals_golden_under_stalls(name, arithmetic, rows, columns, images, share):
     design = design_of(name, arithmetic, rows, columns, images, share)
@@ -49,21 +53,25 @@ def test_equals_golden_under_stalls(name, arithmetic, rows, columns, images, sha
 
 
 @pytest.mark.parametrize("share", [1, 2, 4])
-def test_sharing_costs_a_cycle_a_pass_and_no_result(share):
-    design = design_of("lenet-like", "bit_serial_weight", 6, 3, 1, share)
+def test_sharing_costs_neither_cycles_nor_results(share):
+    design, alone = (design_of("mlp", "bit_serial_weight", 6, 3, 1, n) for n in (share, 1))
     pixels = random_images(design.network, 2)
     run = run_accelerator(design, pixels)
     assert run.outputs == design.predict(pixels).tolist()
     assert run.cycles_by_pass == [2 * c for c in design.schedule.cycles_by_pass]
+    if share > 1:
+        # The element is one register shorter, the way to it one longer, layers need few bits.
+        assert all(c <= d for c, d in zip(design.schedule.cycles_by_pass,
+                                          alone.schedule.cycles_by_pass, strict=True))
 
 
 @pytest.mark.parametrize("name", ["mlp", "one weight", "bound by its input",
                                   "bound by its output"])
 def test_cycles_from_batch_to_batch(name):
-    design = design_of(name, "dsp", 32 if name == "bound by its input" else 2, 2, 3, 1)
+    design = design_of(name, "dsp", 2, 2, 3, 1)
     few, many = (run_accelerator(design, random_images(design.network, count)).total_cycles
-                 for count in (9, 18))
-    assert many - few == 3 * design.schedule.batch_cycles
+                 for count in (9, 15))
+    assert many - few == 2 * design.schedule.batch_cycles
     assert design.cycles_per_image == -(-design.schedule.batch_cycles // 3)
 
 
@@ -129,6 +137,7 @@ def test_lenet5_by_digits_fills_its_block_rams():
     assert schedule.batch_cycles == 16_525 and schedule.image_cycles == 5_509
 
 
+@pytest.mark.long
 def test_native_simulation_of_batches(tmp_path):
     cache = Cache(tmp_path)
     network = load_model("digits-int8")
@@ -140,10 +149,9 @@ def test_native_simulation_of_batches(tmp_path):
     assert len(result.pass_cycles) == 7
 
 
-def test_no_multiplier(tmp_path):
+def test_no_multiplier():
     design = design_of("mlp", "bit_serial_weight", 3, 3, 2, 3)
-    assert certify(design.rtlil(pins="serial"), device("ecp5-25k"),
-                   flow_options(design.arithmetic), Workbench(Cache(tmp_path))).require().granted
+    assert not {cell.kind for cell in rtlil_cells(design.rtlil(pins="serial"))} & FORBIDDEN_CELLS
 
 
 @pytest.mark.parametrize("number", [0, 17, 2.0, True])
