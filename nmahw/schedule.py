@@ -25,6 +25,7 @@ from .pass_schedule import PassSchedule
 from .program import Pass, Program, Rescale
 from .signed_digits import Term, terms_of
 from .tensor import bits_for_range
+from .tiles import codes, live_tiles, skip_steps
 from .weight_store import BankLayout, WeightStore
 
 __all__ = ["Schedule", "FEED_CYCLES", "FIXED_TILES", "RESCALE_CYCLES"]
@@ -186,11 +187,7 @@ class Schedule:
         if not self.skip_zeros or engine != first or work.operation.name != "product" \
                 or not self.engines[engine].exact:
             return None
-        starts = range(0, work.taps, lanes)
-        live = tuple(tuple(tile for tile, k in enumerate(starts) if tile < FIXED_TILES
-                           or work.weights[k:k + lanes, c:c + self.columns].any())
-                     for c in range(0, work.channels, self.columns))
-        return None if all(len(tiles) == len(starts) for tiles in live) else live
+        return live_tiles(work, lanes, self.columns, FIXED_TILES)
 
     @cached_property
     def skipping(self) -> bool:
@@ -198,22 +195,8 @@ class Schedule:
         return any(p.live is not None for p in self.passes)
 
     def steps(self) -> list[int]:
-        """What is added from tap tile to tap tile of the passes that skip, by weight tile.
-
-        To the address of a dense pass, to the tap table's row otherwise. The memory and its
-        register take two cycles, so an entry is there two tiles later, or one, or none, as tiles
-        take one cycle, two, or more.
-        """
-        size = max(p.weight_base + sum(p.tiles) for p in self.passes)
-        steps = [0] * size
-        for p in self.passes:
-            unit, early = p.address_step or p.tap_step, max(0, 3 - p.phases)
-            weight = p.weight_base
-            for tiles in p.live or ():
-                for place in range(FIXED_TILES - 1, len(tiles) - 1):
-                    steps[weight + place - early] = unit * (tiles[place + 1] - tiles[place])
-                weight += len(tiles)
-        return steps
+        """What is added from tap tile to tap tile of the passes that skip, by weight tile."""
+        return skip_steps(self.passes, FIXED_TILES)
 
     def _load_cycles(self, arithmetic: Arithmetic) -> int:
         """From a tile's last step to the next tile's first, if weights are held."""
@@ -305,27 +288,7 @@ class Schedule:
         With `fill`, columns without a channel count as used, so that a whole row's marks are
         equal. What they compute is never looked at.
         """
-        if passes[0].arithmetic.takes_digits:
-            digits = [p.arithmetic.encode_digits(self._tiled(p, p.work.weights), p.phases)
-                      for p in passes]
-            return np.concatenate([d.swapaxes(0, 1).reshape(-1, self.rows, self.columns)
-                                   for d in digits])
-        weights = np.concatenate([self._tiled(p, p.work.weights) for p in passes])
-        used = np.concatenate([self._tiled(p, np.ones_like(p.work.weights), fill) for p in passes])
-        return passes[0].arithmetic.encode_weights(weights, used.astype(bool))
-
-    def _tiled(self, p: PassSchedule, values: np.ndarray, beside: int = 0) -> np.ndarray:
-        """Values (taps, channels) as (tiles, rows, columns, taps), 0 or `beside` outside."""
-        taps = p.arithmetic.taps
-        padded = np.zeros((p.tap_tiles * self.rows * taps, p.channel_tiles * self.columns),
-                          dtype=np.int64)
-        padded[:p.work.taps, p.work.channels:] = beside
-        padded[:p.work.taps, :p.work.channels] = values
-        shaped = padded.reshape(p.tap_tiles, self.rows, taps, p.channel_tiles, self.columns)
-        tiles = shaped.transpose(3, 0, 1, 4, 2)
-        if p.live is not None:
-            return np.concatenate([of[list(live)] for of, live in zip(tiles, p.live, strict=True)])
-        return tiles.reshape(-1, self.rows, self.columns, taps)
+        return codes(passes, self.rows, self.columns, fill)
 
     @cached_property
     def offsets(self) -> tuple[np.ndarray, ...]:
@@ -381,6 +344,11 @@ class Schedule:
         """Latency of the pool: 3 with averages, 2 without, 0 when no pass pools."""
         pools = [p.work.pool for p in self.passes if p.work.pool.size > 1]
         return 0 if not pools else 3 if any(p.shift for p in pools) else 2
+
+    @property
+    def emit_lead_cycles(self) -> int:
+        """How long before a sum shows the way out is told: its choice reaches all images."""
+        return int(self.images > 1)
 
     @property
     def way_out_cycles(self) -> int:

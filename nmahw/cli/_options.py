@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "Arithmetic", "Arithmetics", "Array", "Baud", "Data", "DeviceName", "Jobs",
            "Lockstep", "Port", "Share", "Weights", "load_data", "read_array", "read_arithmetics",
-           "read_bits",
-           "read_choice", "read_integers", "read_ratio", "read_shape"]
+           "read_bits", "read_choice", "read_integers", "read_ratio", "read_shape"]
 
 #: Word that stands for everything there is, or for the bundled sample.
 ALL, SAMPLE = "all", "sample"

@@ -37,7 +37,7 @@ class Accumulators(wiring.Component):
         Last finished sum of each column; group g's appears g cycles after the first group's.
     emit : Out
         Tags of the step that finished the first group's sum, `valid` for one cycle: the first
-        in which the holding register shows it.
+        in which the holding register shows it, or `Schedule.emit_lead_cycles` before.
     """
 
     def __init__(self, schedule: Schedule, engine: int):
@@ -75,10 +75,19 @@ class Accumulators(wiring.Component):
             late = delayed_tags(m, tags, latency, f"late_group{group}")
             take = Signal(name=f"take_group{group}")
             finish = Signal(name=f"finish_group{group}")
-            m.d.comb += [take.eq(late.valid & late.last_phase),
-                         finish.eq(take & late.last_tile)]
+            if schedule.images == 1:
+                m.d.comb += [take.eq(late.valid & late.last_phase),
+                             finish.eq(take & late.last_tile)]
+            else:
+                # Decided beforehand: they reach the columns of all images.
+                taken = tags.valid & tags.last_phase
+                m.d.comb += [
+                    take.eq(delayed(m, taken, latency, f"take_group{group}", reset=True)),
+                    finish.eq(delayed(m, taken & tags.last_tile, latency,
+                                      f"finish_group{group}", reset=True))]
             if group == 0:
-                m.d.sync += [self.emit.eq(late), self.emit.valid.eq(finish)]
+                emit = m.d.comb if schedule.emit_lead_cycles else m.d.sync
+                emit += [self.emit.eq(late), self.emit.valid.eq(finish)]
             columns = range(group * schedule.hop,
                             min((group + 1) * schedule.hop, schedule.columns))
             for image, place in product(range(schedule.images), columns):

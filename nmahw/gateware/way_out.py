@@ -55,7 +55,8 @@ class WayOut(wiring.Component):
     sums : In
         Holding registers of the columns; column c of image i in place ``i * columns + c``.
     emit : In
-        Tags of a sum, `valid` in the first cycle in which the first group's registers show it.
+        Tags of a sum, `valid` `Schedule.emit_lead_cycles` before the first cycle in which the
+        first group's registers show it.
     start : In
         A pass begins: take its target address.
     w_en, w_addr, w_data : Out
@@ -127,13 +128,15 @@ class WayOut(wiring.Component):
             m.d.sync += tile_bias.eq(after_bias)
 
         # The bias's memory has slow outputs, hence a register behind it and beside the value.
+        lead = schedule.emit_lead_cycles
         results, word = [], None
+        chosen = delayed(m, channel, lead, "chosen")
         for image in range(schedule.images):
             value = Signal.like(self.sums[0], name=f"sum{_of(image)}", reset_less=True)
             arrived = delayed(m, value, 1, f"value{_of(image)}")
-            word = delayed(m, bias.data, 1, "bias") if word is None else word
+            word = delayed(m, bias.data, 1 + lead, "bias") if word is None else word
             m.d.sync += value.eq(Array(self.sums[image * columns + column]
-                                       for column in range(columns))[channel])
+                                       for column in range(columns))[chosen])
             if scales:
                 m.d.comb += [scales[image].value.eq(arrived), scales[image].word.eq(word)]
                 biased = scales[image].o
@@ -156,7 +159,7 @@ class WayOut(wiring.Component):
             for name, signal in state.items():
                 state[name] = along(signal, cycles, f"{stage}_{name}", reset=name == "valid")
 
-        advance(3 + schedule.scale_cycles, "bias")
+        advance(3 + lead + schedule.scale_cycles, "bias")
         results = self._rescale(m, "before", results, "biased", "before")
         advance(schedule.rescale_cycles("before"), "before")
         if schedule.pool_cycles:
