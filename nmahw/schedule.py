@@ -240,16 +240,13 @@ class Schedule:
     @property
     def weight_words(self) -> int:
         """Weight codes in all tiles, those that fill them up included."""
-        return sum(self._weight_codes(p) for p in self.passes)
-
-    def _weight_codes(self, p: PassSchedule) -> int:
-        return p.weight_words * self.rows * self.columns
+        return sum(p.weight_words for p in self.passes) * self.rows * self.columns
 
     @property
     def memory_bits(self) -> int:
         """Bits of all weight and activation memories but loaded ones, and of held sums."""
-        weights = sum(self._weight_codes(p) * p.arithmetic.weight_code_bits for p in self.passes
-                      if not p.loaded)
+        weights = self.rows * self.columns * sum(
+            p.weight_words * p.arithmetic.weight_code_bits for p in self.passes if not p.loaded)
         sums = sum(self.columns * self.positions_held(engine)
                    * self.sum_shape(engine).width for engine in range(len(self.engines)))
         copies = self.images * self.row_groups * self.taps
@@ -283,11 +280,7 @@ class Schedule:
         return self.codes_of(self.passes_of(engine))
 
     def codes_of(self, passes: tuple[PassSchedule, ...], fill: bool = False) -> np.ndarray:
-        """Weight codes of some passes of an engine.
-
-        With `fill`, columns without a channel count as used, so that a whole row's marks are
-        equal. What they compute is never looked at.
-        """
+        """Weight codes of some passes of an engine: see `nmahw.tiles`."""
         return codes(passes, self.rows, self.columns, fill)
 
     @cached_property

@@ -22,7 +22,8 @@ def codes(passes: Sequence[PassSchedule], rows: int, columns: int, fill: bool = 
     rows, columns : int
         Of the array.
     fill : bool
-        Whether columns without a channel count as used.
+        Whether columns without a channel count as used, so that a whole row's marks are equal.
+        What they compute is never looked at.
     """
     arithmetic = passes[0].arithmetic
     weights = [_tiled(p, p.work.weights, rows, columns) for p in passes]
