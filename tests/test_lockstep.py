@@ -8,6 +8,7 @@ from nmahw.arith import ARITHMETICS, Operand
 from nmahw.bundled import load_model, load_sample
 from nmahw.cache import Cache
 from nmahw.certify import FORBIDDEN_CELLS, rtlil_cells
+from nmahw.cli import run as run_command
 from nmahw.design import Design
 from nmahw.errors import ModelError, UsageError
 from nmahw.layers.dense import Dense
@@ -173,3 +174,15 @@ def test_refuses_softmax_in_lockstep():
     network = Network(TensorFormat((3,), 0, 7), (Dense(np.array([[1, -2, 3]])), Softmax(2)))
     with pytest.raises(ModelError, match="images must be 1 for a network that ends with softmax"):
         Design.of(network, "fabric", 1, 1, images=2)
+
+
+def test_commands_take_both_options(capsys):
+    choice = ["digits-int8", "--arith", "bit_serial_weight", "--array", "4x3"]
+    assert run_command(["estimate", *choice, "--lockstep", "2", "--share", "4"]) == 0
+    text = capsys.readouterr().out
+    design = Design.of(load_model("digits-int8"), "bit_serial_weight", 4, 3, images=2, share=4)
+    assert f"cycles an image: {design.cycles_per_image:,}" in text
+    assert run_command(["compare", "--array", "4x4", "--lockstep", "2"]) == UsageError.exit_code
+    assert "--lockstep must not be given without a MODEL" in capsys.readouterr().err
+    assert run_command(["estimate", "digits-int8", "--share", "2"]) == UsageError.exit_code
+    assert "--arith must name an arithmetic with --lockstep or --share" in capsys.readouterr().err
