@@ -11,8 +11,8 @@ import os
 import queue
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -146,7 +146,8 @@ class Engine:
     @property
     def workers(self) -> int:
         """How many tasks can run at the same time."""
-        return sum(self._client.nthreads().values())
+        with self._asking():
+            return sum(self._client.nthreads().values())
 
     def identity(self, tools: Sequence[str]) -> dict[str, str]:
         """What all workers have: versions of nmahw's sources and of `tools`.
@@ -206,8 +207,9 @@ class Engine:
 
     def _submit(self, task: Task, blobs: Mapping[str, bytes]) -> None:
         name = next(self._names)
-        future = self._client.submit(guarded, task.function, dict(task.payload), dict(blobs),
-                                     key=name, pure=False, retries=0)
+        with self._asking():
+            future = self._client.submit(guarded, task.function, dict(task.payload), dict(blobs),
+                                         key=name, pure=False, retries=0)
         self._running[name] = _Running(task, future)
         future.add_done_callback(lambda future: self._done.put(future.key))
 
@@ -229,9 +231,9 @@ class Engine:
         rows = {}
         if good:
             # One message for all; a worker that died since then makes theirs be missing.
-            found = self._client.gather({one.future.key: one.future for one in good},
-                                        errors="skip")
-            rows = dict(found)
+            with self._asking():
+                rows = dict(self._client.gather({one.future.key: one.future for one in good},
+                                                errors="skip"))
         results = []
         for one in ended:
             row = rows.get(one.future.key)
@@ -246,8 +248,19 @@ class Engine:
 
     def _check_scheduler(self) -> None:
         if self._client.status != "running":
-            raise SchedulerLost(
-                f"the scheduler {self._cluster or '(local)'} must go on running, but is gone")
+            raise self._lost()
+
+    def _lost(self, how: str = "") -> SchedulerLost:
+        return SchedulerLost(f"the scheduler {self._cluster or '(local)'} must go on running, but "
+                             f"is gone{how}")
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """A scheduler that goes away while it is asked shows as any exception of Dask's."""
+        try:
+            yield
+        except Exception as error:
+            raise self._lost(f" ({type(error).__name__}: {error})") from None
 
     def close(self, hurry: bool = False) -> None:
         """Let the workers go; those of this machine end.
