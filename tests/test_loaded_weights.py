@@ -6,22 +6,27 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 from networks import NETWORKS, network_for, random_images
+from small_designs import shared_bench
 from test_link_endpoint import converse, image_frame, outputs_of
 from test_link_host import Board
 
 from nmahw.arith import ARITHMETICS
 from nmahw.bundled import load_model
 from nmahw.design import Design
-from nmahw.devices import device
+from nmahw.devices import FlowOptions, device
 from nmahw.errors import MismatchError, ModelError, UsageError
+from nmahw.gateware.memory import SinglePortMemory
 from nmahw.layers.conv2d import Conv2d
 from nmahw.link import REPLY, ErrorCode, Request
 from nmahw.link.description import Description
 from nmahw.link.frames import Frame, encode
 from nmahw.link.host import Host
 from nmahw.link.loading import load_weights, weight_image
+from nmahw.netlist import read_top
 from nmahw.network import Network
+from nmahw.synthesise import synthesise
 from nmahw.tensor import TensorFormat
 from nmahw.weight_store import WeightStore
 from rtl import run_accelerator
@@ -283,3 +288,17 @@ def test_memory_that_does_not_keep_what_is_loaded_is_found_out():
     host = Host(board, clock=board.clock)
     with pytest.raises(MismatchError, match="must have the CRC-32 [0-9a-f]{8} after"):
         load_weights(host, board.design.network)
+
+
+@pytest.mark.long
+def test_a_bank_is_one_spram_and_a_byte_two_of_its_masks(tmp_path_factory):
+    text = rtlil.convert(SinglePortMemory(16, 3000, "huge"), name="top", emit_src=False)
+    part = device("ice40-up5k")
+    netlist = synthesise(text, part, FlowOptions(), shared_bench(tmp_path_factory))
+    assert netlist.cells["SB_SPRAM256KA"] == netlist.needs["spram"] == 1
+    assert netlist.needs["block_ram"] == 0
+    pins, = (cell["connections"] for cell in read_top(netlist.path)["cells"].values()
+             if cell["type"] == "SB_SPRAM256KA")
+    write = read_top(netlist.path)["ports"]["write"]["bits"]
+    assert pins["MASKWREN"] == [write[0], write[0], write[1], write[1]]
+    assert (pins["STANDBY"], pins["SLEEP"], pins["POWEROFF"]) == (["0"], ["0"], ["1"])
