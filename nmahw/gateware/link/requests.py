@@ -101,6 +101,10 @@ class Requests(wiring.Component):
         verifying, verified = Const(0), Signal()
         if self._loads:
             verifying = (kind == Request.VERIFY) & (error == 0)
+        replying = Signal()
+        m.d.comb += [self.reply.valid.eq(replying), self.reply.payload.sequence.eq(sequence),
+                     self.reply.payload.kind.eq(Mux(error, Request.ERROR, kind)),
+                     self.reply.payload.error.eq(error)]
         complete = Signal()
         m.d.comb += complete.eq(parts == self._bytes - 1)
         with m.FSM():
@@ -153,7 +157,12 @@ class Requests(wiring.Component):
             with m.State("END"):
                 good = Signal()
                 m.d.comb += good.eq(item.good & (left == 0) & (tail == 4))
-                with m.If(~good):
+                with m.If(replying):
+                    with m.If(self.reply.ready):
+                        m.d.sync += replying.eq(0)
+                        m.d.comb += self.reset_link.eq((kind == Request.RESET) & (error == 0))
+                        self._finish(m)
+                with m.Elif(~good):
                     m.d.comb += self.counted_bad.eq(1)
                     self._finish(m)
                     with m.If(running & begun):
@@ -166,12 +175,8 @@ class Requests(wiring.Component):
                     m.d.comb += self.verify.eq(1)
                     m.d.sync += verified.eq(self.verified)
                 with m.Else():
-                    m.d.comb += [self.reply.valid.eq(1), self.reply.payload.sequence.eq(sequence),
-                                 self.reply.payload.kind.eq(Mux(error, Request.ERROR, kind)),
-                                 self.reply.payload.error.eq(error)]
-                    with m.If(self.reply.ready):
-                        m.d.comb += self.reset_link.eq((kind == Request.RESET) & (error == 0))
-                        self._finish(m)
+                    # A register of its own: what follows from a reply is a long way already.
+                    m.d.sync += replying.eq(1)
             with m.State("LAST_BUT_ONE"):
                 forward(waiting[0], 0)
                 with m.If(self.elements.ready):
