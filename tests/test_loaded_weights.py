@@ -1,6 +1,7 @@
 """Weights loaded at start: how they lie in memory, the accelerator, the line, the host."""
 
 import random
+import shutil
 import zlib
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from test_link_endpoint import converse, image_frame, outputs_of
 from test_link_host import Board
 
 from nmahw.arith import ARITHMETICS
+from nmahw.board_sim import VirtualBoard
 from nmahw.bundled import load_model
 from nmahw.design import Design
 from nmahw.devices import FlowOptions, device
@@ -24,8 +26,10 @@ from nmahw.link.description import Description
 from nmahw.link.frames import Frame, encode
 from nmahw.link.host import Host
 from nmahw.link.loading import load_weights, weight_image
+from nmahw.link.ports import SerialLine
 from nmahw.netlist import read_top
 from nmahw.network import Network
+from nmahw.simulate import simulate
 from nmahw.synthesise import synthesise
 from nmahw.tensor import TensorFormat
 from nmahw.weight_store import WeightStore
@@ -302,3 +306,22 @@ def test_a_bank_is_one_spram_and_a_byte_two_of_its_masks(tmp_path_factory):
     write = read_top(netlist.path)["ports"]["write"]["bits"]
     assert pins["MASKWREN"] == [write[0], write[0], write[1], write[1]]
     assert (pins["STANDBY"], pins["SLEEP"], pins["POWEROFF"]) == (["0"], ["0"], ["1"])
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_native_simulations_load_weights():
+    design = small_design()
+    images = random_images(design.network, 6, seed=7)
+    golden = design.predict(images)
+    result = simulate(design, images, jobs=2)
+    assert (result.outputs == golden).all()
+    assert (result.pass_cycles == np.array(design.schedule.cycles_by_pass)).all()
+    with VirtualBoard(design, 1_000_000) as board:
+        board.start()
+        for first in (True, False):
+            with SerialLine(board.port, 115200) as line:
+                host = Host(line, 20.0)
+                assert load_weights(host, design.network) == first
+                assert all((answer.outputs == golden[answer.index]).all()
+                           for answer in host.run(images))
