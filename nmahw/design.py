@@ -207,6 +207,12 @@ class Design:
         return self.schedule.image_cycles
 
     @property
+    def lockstep(self) -> dict[str, int]:
+        """Images computed in lockstep and rows to a memory, for reports; empty without either."""
+        return {name: value for name, value in (("images", self.images), ("share", self.share))
+                if value > 1}
+
+    @property
     def memory_bits(self) -> int:
         """Bits of all weight and activation memories, but for weights that are loaded."""
         return self.schedule.memory_bits

@@ -192,7 +192,7 @@ def _sidecar(design: "Design", rtlil: str, wrapper: type[Wrapper]) -> str:
         "network": {"title": network.title, "sha256": network_sha256(network),
                     "macs": network.macs},
         "array": {"arithmetic": design.arithmetic.name, "rows": design.rows,
-                  "columns": design.columns},
+                  "columns": design.columns, **design.lockstep},
         "input": _format(network.input_format), "output": _format(network.output_format),
         "ports": [vars(port) for port in read_ports(rtlil)],
         "registers": [asdict(register) for register in wrapper.registers],

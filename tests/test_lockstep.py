@@ -131,10 +131,11 @@ def test_a_layer_takes_as_many_cycles_as_its_weights_need():
 
 
 def test_lenet5_by_digits_fills_its_block_rams():
-    schedule = Design.of(load_model("lenet5-int8"), "bit_serial_weight", 32, 8, images=3,
-                         share=8).schedule
+    design = Design.of(load_model("lenet5-int8"), "bit_serial_weight", 32, 8, images=3, share=8)
+    schedule = design.schedule
     assert [p.phases for p in schedule.passes] == [8] * 5
     assert sum(p.weight_words for p in schedule.passes) == 2048
+    assert design.lockstep == {"images": 3, "share": 8}
     assert schedule.batch_cycles == 16_525 and schedule.image_cycles == 5_509
 
 
