@@ -53,7 +53,7 @@ def command(
              f"image at {board.clock_hz / 1e6:g} MHz, network {board.network_sha256[:16]}")
         network = network_on(board, model)
         with working("loading weights") as work:
-            if load_weights(host, network, work.count):
+            if load_weights(host, network, lambda done, of: work.count(done, of, "bytes")):
                 tell(f"loaded {board.weights.size:,} bytes of weights")
         x, y = _load(images or [], board, network, invert)
         x, y = x[:limit], None if y is None else y[:limit]
