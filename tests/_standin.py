@@ -38,6 +38,11 @@ class _Pass:
 @dataclass(frozen=True)
 class _Schedule:
     cycles_by_pass: tuple[int, ...] = (24, 72)
+    layout: None = None
+
+    @property
+    def batch_cycles(self) -> int:
+        return sum(self.cycles_by_pass)
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,7 @@ class StandIn:
     arithmetic: _Arithmetic = _Arithmetic()
     rows: int = 1
     columns: int = 1
+    images: int = 1
     program: _Program = _Program()
     schedule: _Schedule = _Schedule()
 
@@ -191,7 +197,11 @@ class StandIn:
 
     @property
     def cycles_per_image(self) -> int:
-        return sum(self.schedule.cycles_by_pass)
+        return self.schedule.batch_cycles
+
+    @property
+    def lockstep(self) -> dict[str, int]:
+        return {}
 
     def rtlil(self, pins: str = "axis", trace: bool = False) -> str:
         return rtlil.convert(self.create(trace), name="nmahw_top", emit_src=False)
