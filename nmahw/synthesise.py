@@ -181,4 +181,8 @@ def does_not_fit(device: Device, lacking: dict[str, tuple[int, int]]) -> DoesNot
     words = {"lut": device.rules.lut_name, "ff": "FF", "dsp": "DSP", "block_ram": "block RAM"}
     needs = ", ".join(f"{need} {words.get(name, name)} of {has}"
                       for name, (need, has) in lacking.items())
-    return DoesNotFit(f"the design does not fit {device.name}: it needs {needs}", lacking)
+    if all(need <= has for need, has in lacking.values()):
+        needs = f"no legal placement was found at {needs}"
+    else:
+        needs = f"it needs {needs}"
+    return DoesNotFit(f"the design does not fit {device.name}: {needs}", lacking)

@@ -95,6 +95,12 @@ def test_what_lacks_is_said_before_placing(bench, monkeypatch):
                         FlowOptions(hard_multiplier=True), [1], bench=bench)
 
 
+def test_enough_but_no_legal_placement_is_told_as_that():
+    told = str(module.does_not_fit(ICE40, {"lut": (7600, 7680)}))
+    assert told == ("the design does not fit ice40-hx8k: no legal placement was found at 7600 LC "
+                    "of 7680")
+
+
 def test_what_lacks_is_read_from_nextpnr_and_remembered(bench, monkeypatch):
     text = small_rtlil(elements=1, bits=128, outputs=250)
     for _ in range(2):
