@@ -117,6 +117,7 @@ def build_simulator(rtlil: str, cache: Cache | None = None,
         One of the tools refuses the design.
     """
     cache = cache or Cache()
+    find("verilator")  # the tool that simulating is about is told first when it is missing
     key = {"rtlil": rtlil_sha256(rtlil), "yosys": find("yosys").version}
     return build_verilog_simulator(lambda: to_verilog(rtlil, cache=cache), key, read_top(rtlil),
                                    harness, cache, say, group)
