@@ -17,8 +17,9 @@ from nmahw.sweep.engine import SchedulerLost
 from nmahw.sweep.networks import Networks
 from nmahw.sweep.pareto import front, hypervolume, oriented
 from nmahw.sweep.plan import SweepPlan
+from nmahw.sweep.points import points_of
 from nmahw.sweep.progress import Progress, duration
-from nmahw.sweep.run import load
+from nmahw.sweep.run import dry_run, load
 from nmahw.sweep.search import SearchPlan, Selection, _gains, reference_point
 from nmahw.sweep.spec import Point, read_spec
 from nmahw.sweep.store import Store, point_key
@@ -70,9 +71,9 @@ class Here:
         return ran
 
 
-def plan_of(spec, store, kind=SweepPlan, task=sweep_stubs.place, **options):
-    return kind(spec, Networks(spec), store, sweep_stubs.VERSIONS, task=task,
-                make=sweep_stubs.make, **options)
+def plan_of(spec, store, kind=SweepPlan, task=sweep_stubs.place, make=sweep_stubs.make, **options):
+    return kind(spec, Networks(spec), store, sweep_stubs.VERSIONS, task=task, make=make,
+                **options)
 
 
 def test_grids_and_lists_become_points_in_order(spec):
@@ -134,6 +135,11 @@ BAD = {
     "no budget": ("[grid]", "[search]\nbudget = 0\n[grid]", "search budget must be a number"),
     "no time": ("[grid]", "[limits]\ntime_s = 0\n[grid]", "limit time_s must be a number above 0"),
     "not a number": ("[grid]", "[limits]\ntime_s = nan\n[grid]", "must be a number"),
+    "an integer of thousands of digits": ("[1, 2]", "[" + "9" * 5000 + "]", "must be TOML"),
+    "more than a float holds": ("[grid]", f"[limits]\ntime_s = {'9' * 400}\n[grid]",
+                                "limit time_s must be a number above 0"),
+    "a model of a long name": ("digits-w4a4", "m" * 300, "model must be one of"),
+    "data of a long name": ("[grid]", f"data = '{'d' * 300}'\n[grid]", "an existing file"),
     "a model's file missing": (
         "[grid]", "[models.m]\nfile = 'no.npz'\ncalibration = 's.toml'\n[grid]", "existing file"),
 }
@@ -230,6 +236,58 @@ def test_other_tool_versions_are_other_results(spec, store, monkeypatch):
     # Another nmahw that makes the same RTLIL: designs are looked at, nothing is built.
     ran = Here().run(plan_of(spec(), store))
     assert len(ran) == 4 and all(label[0] == "design" for label, _ in ran)
+    assert len(store.attempts()) == 16
+
+
+def twin(job, payload, blobs):
+    """Designs whose RTLIL is the same for every arithmetic, and accuracy that of the images."""
+    return {**sweep_stubs.make(job, {**payload, "arithmetic": "any"}, blobs),
+            "accuracy": int(payload["images"][:4], 16) / 2**16}
+
+
+@pytest.mark.parametrize("search, most", [("", 3), ("", 4), ("", 5), ("", 10**9),
+                                          ("[search]\nbudget = 1\n", 10**9)])
+def test_designs_of_the_same_rtlil_are_run_once_and_all_have_rows(spec, store, search, most):
+    found = spec(search + GRID)
+    kind = SearchPlan if search else SweepPlan
+    # Wherever the first sweep ended; a search may find that a twin promises nothing more.
+    ran = Here().run(plan_of(found, store, kind, make=twin), most=most)
+    plan = plan_of(found, store, kind, make=twin)
+    ran += Here().run(plan)
+    assert sum(label[0] == "run" for label, _ in ran) == 4
+    rows = store.attempts()
+    assert {(row["arithmetic"], row["rows"], row["seed"]) for row in rows} == {
+        (point.arithmetic, point.rows, point.seed) for point in found.points}
+    assert len(rows) == 8 and len({row["key"] for row in rows}) == 4
+    assert {row["lut"] for row in rows} == {401, 402, 1601, 1602}
+    assert sum(row["seconds"] == 0 for row in rows) == 4
+    assert [p["seeds"] for p in points_of(rows)] == [2] * 4
+    assert plan.progress.before + plan.progress.done == 8 and plan.progress.left == 0
+    assert not Here().run(plan_of(found, store, kind, make=twin))
+    assert len(store.attempts()) == 8
+
+
+def test_runs_that_are_shared_and_lost_are_tried_again(spec, store):
+    plan = plan_of(spec(), store, make=twin)
+    lost = {"status": "worker lost", "reason": "KilledWorker", "worker": "", "begun": None,
+            "seconds": None}
+    while task := plan.next_task():
+        is_run = task.label[0] == "run"
+        plan.finished([(task, lost if is_run else job.guarded(task.function, task.payload, {}))])
+    assert len(store.attempts()) == 12 and plan.progress.failed == 8
+    Here().run(plan_of(spec(), store, make=twin))
+    assert store.statuses() == {"worker lost": 12, "done": 8}
+
+
+def test_other_images_give_another_accuracy_without_another_run(tmp_path, spec, store):
+    Here().run(plan_of(spec(), store, make=twin))
+    np.savez(tmp_path / "other.npz", x_test=np.zeros((4, 64), np.uint8), y_test=np.arange(4))
+    ran = Here().run(plan_of(spec("data = 'other.npz'\n" + GRID), store, make=twin))
+    assert ran and all(label[0] == "design" for label, _ in ran)
+    before, after = (points_of(store.attempts())[part] for part in (slice(4), slice(4, None)))
+    assert [p["lut"] for p in before] == [p["lut"] for p in after]
+    assert len({p["accuracy"] for p in before}) == len({p["accuracy"] for p in after}) == 1
+    assert before[0]["accuracy"] != after[0]["accuracy"]
 
 
 def test_a_key_is_of_everything_that_matters():
@@ -256,6 +314,8 @@ def test_every_failure_is_a_row_and_the_sweep_goes_on(spec, store):
     # Defects and lost workers are tried again; with retry, all but what does not fit.
     left = {label[1].seed for label, _ in Here().run(plan_of(spec(text), store))}
     assert left == {6}
+    assert dry_run(spec(text), store.path, 1).left == 0
+    assert dry_run(spec(text), store.path, 1, retry=True).left == 4
     with_retry = Here().run(plan_of(spec(text), store, retry=True))
     assert {label[1].seed for label, _ in with_retry} == {2, 3, 4, 5}
 
@@ -439,6 +499,8 @@ def test_what_stops_a_sweep_tells_how_to_go_on(tmp_path, spec, capsys, monkeypat
 
 @pytest.mark.parametrize("arguments, code, said", [
     (["--export", "x.txt"], 2, "an export must end in"), (["--workers", "0"], 2, "workers"),
+    (["--limit-s", "inf"], 2, "time limit must be a number above 0, not inf"),
+    (["-o", "results.json"], 2, "must not end in .csv, .json, .parquet, as exports do"),
 ])
 def test_bad_options(tmp_path, spec, capsys, arguments, code, said):
     spec()

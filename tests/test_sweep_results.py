@@ -209,7 +209,8 @@ def test_what_is_no_export_is_refused(tmp_path, text, said):
 
 @pytest.mark.parametrize("name, value", [
     ("lut", "many"), ("design", {}), ("device", None), ("fmax_mhz", None), ("accuracy", "nan"),
-    ("fmax_mhz", float("nan")), ("versions", None)])
+    ("fmax_mhz", float("nan")), ("fmax_mhz", float("inf")), ("lut", 10**400),
+    ("versions", None)])
 def test_an_export_that_somebody_changed_is_refused(results, tmp_path, name, value):
     path = export_attempts(results, tmp_path / "r.json")
     document = json.loads(path.read_text())
@@ -217,6 +218,56 @@ def test_an_export_that_somebody_changed_is_refused(results, tmp_path, name, val
     path.write_text(json.dumps(document))
     with pytest.raises(ModelError, match="lack values or have others"):
         read_attempts(path)
+
+
+@pytest.mark.parametrize("change", ["lut = 'many'", "fmax_mhz = NULL", "versions = '{'",
+                                    "design = 'gone'"])
+def test_results_that_somebody_changed_are_refused(results, capsys, change):
+    database = sqlite3.connect(results)
+    database.execute(f"UPDATE attempts SET {change} WHERE id = 1")
+    database.commit()
+    database.close()
+    for arguments in ([], ["--rebuild", "1"]):
+        assert command_line(["pareto", str(results), *arguments]) == 3
+        assert "must be a results file of 'nmahw sweep', but" in capsys.readouterr().err
+
+
+def test_files_of_earlier_versions_are_gone_on_with(results):
+    database = sqlite3.connect(results)
+    database.execute("DROP INDEX attempts_done_by_design")
+    database.execute("CREATE UNIQUE INDEX attempts_done ON attempts (key) WHERE status = 'done'")
+    database.commit()
+    database.close()
+    with Store(results, write=True) as store:
+        store.add([design("e", "booth")])
+        store.share([(store.attempts()[0]["key"], "e")])
+        assert [row["design"] for row in store.attempts()] == ["a", "a", "b", "c", "d", "e"]
+    assert sorted(path.name for path in results.parent.iterdir()) == ["r.sqlite"]
+
+
+def test_what_is_shared_is_the_last_word_on_a_key(results):
+    with Store(results, write=True) as store:
+        store.add([design("e", "booth"), design("f", code="newer"), design("g", accuracy=0.97)],
+                  [attempt("a", 3, status="tool failed", reason="odd")])
+        key = store.attempts()[-1]["key"]
+        for name in "efg" * 2:
+            store.share([(key, name)])
+        # The same network by another nmahw is no other design.
+        assert [(row["design"], row["reason"]) for row in store.attempts()[5:]] == [
+            ("a", "odd"), ("e", "odd"), ("g", "odd")]
+        store.add(attempts=[attempt("a", 3, lut=99)])
+        for name in "efg" * 2:
+            store.share([(key, name)])
+        assert [(row["design"], row["status"], row["lut"]) for row in store.attempts()[8:]] == [
+            ("a", "done", 99), ("e", "done", 99), ("g", "done", 99)]
+        with pytest.raises(ModelError, match="NOT NULL"):
+            store.add(attempts=[attempt("a", 4, device=None)])
+
+
+def test_an_empty_export_has_heads(tmp_path):
+    Store(tmp_path / "r.sqlite", write=True).close()
+    text = export_attempts(tmp_path / "r.sqlite", tmp_path / "r.csv").read_text()
+    assert "arithmetic" in next(csv.reader([text]))
 
 
 @pytest.mark.parametrize("name, error, said", [

@@ -11,8 +11,6 @@ from ._terminal import show_path, show_wide, table, tell, working
 
 EXAMPLE = ("nmahw pareto digits.sqlite --x lut --y images_per_s --where \"accuracy >= 0.9 and "
            "no_multiplier = 1\" --html front.html")
-_SHOWN = ("id", "model", "bits", "arithmetic", "array", "device", "seeds", "lut", "ff", "dsp",
-          "block_ram", "fmax_mhz", "cycles_per_image", "images_per_s", "accuracy")
 
 
 def command(
@@ -40,7 +38,7 @@ def command(
 
     Figures are medians over the seeds. Which way is better follows from the column.
     """
-    from ..sweep.columns import COLUMNS, column
+    from ..sweep.columns import COLUMNS, SHOWN, column
     from ..sweep.export import read_attempts
     from ..sweep.page import number, page
     from ..sweep.pareto import front, oriented
@@ -74,8 +72,9 @@ def command(
     shown = [points[i] for i in order if everything or on_front[i]]
     show_wide(table(f"{COLUMNS[x].title} and {COLUMNS[y].title}: {sum(on_front)} of "
                     f"{len(points)} designs are on the front",
-                    [COLUMNS[name].title for name in _SHOWN],
-                    [[number(p[name]) for name in _SHOWN] for p in shown], left=(1, 2, 3, 4, 5)))
+                    [COLUMNS[name].title for name in SHOWN],
+                    [[number(p[name]) for name in SHOWN] for p in shown],
+                    left=[i for i, name in enumerate(SHOWN) if not COLUMNS[name].is_number]))
     failed = [p for p in every if p["status"] != "done"]
     if failed:
         tell(f"{len(failed)} designs could not be built (--where does not count them)")

@@ -56,7 +56,7 @@ def command(
     if dry_run:
         wanted = load(spec, limit_s)
         with working("estimating") as work:
-            found = forecast_of(wanted, output, workers, work.say,
+            found = forecast_of(wanted, output, workers, retry, work.say,
                                 lambda done, total: work.count(done, total, "designs"))
         _tell_forecast(found, workers, wanted.currency)
         return

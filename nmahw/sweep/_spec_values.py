@@ -1,6 +1,7 @@
 """Values of a sweep's TOML file: each function gives the value or says what it must be."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 
 from ..errors import UsageError
@@ -40,7 +41,8 @@ def whole(value: object, what: str, least: int) -> int:
 def number(value: object, what: str, least: float = -math.inf, most: float = math.inf,
            least_allowed: bool = False) -> float:
     """A finite number above `least` (or `least` itself, if allowed) and at most `most`."""
-    if type(value) not in (int, float) or not math.isfinite(value) or value > most \
+    # Not isfinite, which cannot take integers beyond the largest float.
+    if type(value) not in (int, float) or not abs(value) <= sys.float_info.max or value > most \
             or value < least or (value == least and not least_allowed):
         bounds = (f" above {least:g}" if math.isfinite(least) and not least_allowed else
                   f" of at least {least:g}" if math.isfinite(least) else "") + (

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from ..errors import UsageError
 
-__all__ = ["COLUMNS", "Column", "column", "nearest"]
+__all__ = ["COLUMNS", "Column", "MEASURED", "SHOWN", "column", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class Column:
         +1 when more is better, -1 when less is, 0 when neither.
     least, most : float or None
         Values that it can have.
+    is_measured : bool
+        Told by place and route, run by run; others follow from the design, or from these.
+    is_shown : bool
+        Part of tables.
     """
 
     title: str
@@ -30,6 +34,8 @@ class Column:
     sense: int = 0
     least: float | None = 0
     most: float | None = None
+    is_measured: bool = False
+    is_shown: bool = True
 
 
 def _text(title: str) -> Column:
@@ -44,20 +50,24 @@ COLUMNS: Mapping[str, Column] = MappingProxyType({
     "arithmetic": _text("arithmetic"),
     "array": _text("array"),
     "device": _text("device"),
-    "status": _text("status"),
+    "status": Column("status", is_number=False, least=None, is_shown=False),
     "seeds": Column("seeds"),
-    "lut": Column("LUT", sense=-1),
-    "ff": Column("FF", sense=-1),
-    "dsp": Column("DSP", sense=-1),
-    "block_ram": Column("block RAM", sense=-1),
-    "fmax_mhz": Column("Fmax MHz", sense=1),
+    "lut": Column("LUT", sense=-1, is_measured=True),
+    "ff": Column("FF", sense=-1, is_measured=True),
+    "dsp": Column("DSP", sense=-1, is_measured=True),
+    "block_ram": Column("block RAM", sense=-1, is_measured=True),
+    "fmax_mhz": Column("Fmax MHz", sense=1, is_measured=True),
     "cycles_per_image": Column("cycles/image", sense=-1),
     "images_per_s": Column("images/s", sense=1),
-    "macs_per_s_per_lut": Column("MAC/s per LUT", sense=1),
+    "macs_per_s_per_lut": Column("MAC/s per LUT", sense=1, is_shown=False),
     "accuracy": Column("accuracy", sense=1, most=1),
-    "no_multiplier": Column("no multiplier", sense=1, most=1),
-    "seconds": Column("build time s", sense=-1),
+    "no_multiplier": Column("no multiplier", sense=1, most=1, is_measured=True, is_shown=False),
+    "seconds": Column("build time s", sense=-1, is_shown=False),
 })
+#: Those that every finished run has.
+MEASURED: tuple[str, ...] = tuple(name for name, one in COLUMNS.items() if one.is_measured)
+#: Those of tables.
+SHOWN: tuple[str, ...] = tuple(name for name, one in COLUMNS.items() if one.is_shown)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

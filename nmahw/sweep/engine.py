@@ -162,6 +162,8 @@ class Engine:
             answers = self._client.run(identity, tuple(tools))
         except Exception as error:
             raise EnvironmentProblem(f"workers must have nmahw installed: {error}") from None
+        if not answers:
+            raise EnvironmentProblem("the scheduler must have workers, but they went away")
         first = next(iter(answers.values()))
         for address, versions in answers.items():
             if "problem" in versions:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import EnvironmentProblem, ModelError, UsageError
 from ..files import check_writable, write_atomically
+from .columns import MEASURED
 from .store import ATTEMPT_COLUMNS, DESIGN_COLUMNS, JSON_COLUMNS, Store
 
 __all__ = ["FORMATS", "check_export", "export_attempts", "read_attempts"]
@@ -18,11 +19,10 @@ _KINDS = {"INTEGER": int, "REAL": (int, float), "TEXT": str, "JSON": (dict, list
 _COLUMNS = {"id": int, **{
     name: _KINDS["JSON" if name in JSON_COLUMNS else kind.split()[0]]
     for name, kind in (*DESIGN_COLUMNS, *ATTEMPT_COLUMNS)}}
-
-
 # What every run that was built has.
-_FIGURES = ("lut", "ff", "dsp", "block_ram", "fmax_mhz", "no_multiplier", "arithmetic", "model",
-            "cycles_per_image", "macs_per_image")
+_FIGURES = (*MEASURED, "arithmetic", "model", "cycles_per_image", "macs_per_image")
+# Beyond it, numbers are nobody's figures (nor are infinity, and what is no number).
+_LARGEST = 2**63
 
 
 def _flat(value: object) -> object:
@@ -31,10 +31,9 @@ def _flat(value: object) -> object:
 
 def _csv(rows: list[dict]) -> bytes:
     text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: _flat(value) for name, value in row.items()} for row in rows)
+    writer = csv.DictWriter(text, list(rows[0] if rows else _COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _flat(value) for name, value in row.items()} for row in rows)
     return text.getvalue().encode()
 
 
@@ -104,7 +103,11 @@ def read_attempts(path: str | Path) -> list[dict[str, object]]:
     path = Path(path)
     if path.suffix != ".json" or not path.is_file():
         with Store(path) as store:
-            return store.attempts()
+            rows = store.attempts()
+        if not all(map(_is_attempt, rows)):
+            raise ModelError(f"{path} must be a results file of 'nmahw sweep', but its attempts "
+                             f"lack values or have others")
+        return rows
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -127,6 +130,7 @@ def read_attempts(path: str | Path) -> list[dict[str, object]]:
 def _is_attempt(row: object) -> bool:
     needed = ("id", "design", "device", "seed", "status", "versions")
     return isinstance(row, dict) and row.keys() >= _COLUMNS.keys() and all(
-        isinstance(row[name], kind) and row[name] == row[name]
+        isinstance(row[name], kind)
+        and (not isinstance(row[name], (int, float)) or abs(row[name]) < _LARGEST)
         or row[name] is None and name not in needed for name, kind in _COLUMNS.items()) and (
             row["status"] != "done" or all(row[name] is not None for name in _FIGURES))

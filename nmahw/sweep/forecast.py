@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..bundled import load_model
 from ..design import Design
 from ..devices import device as find_device
 from ..errors import NmahwError
 from ..estimate import Estimate, estimate
 from ..network import Network
-from .networks import Networks
-from .spec import Spec
+from .job import FINAL, SETTLED
+from .networks import Networks, loaded_network
+from .spec import Point, Spec
 
 __all__ = ["Forecast", "estimates", "forecast", "job_seconds"]
 
@@ -29,7 +29,7 @@ class Forecast:
     ----------
     runs, designs : int
     left : int
-        Runs that the results file does not hold as done, by name; its keys tell exactly.
+        Runs that the results file holds no final attempt at, by name; its keys tell exactly.
     too_large : int
         Runs of designs that the estimator finds too large for their device.
     refused : mapping of str to int
@@ -80,7 +80,7 @@ def estimates(spec: Spec, networks: Networks,
             if point.design not in designs:
                 content = networks.by_name[point.model, point.bits].network
                 if content not in loaded:
-                    loaded[content] = _network(networks.data[content])
+                    loaded[content] = loaded_network(networks.data[content])
                 designs[point.design] = _made(loaded[content], point)
             made = designs[point.design]
             if isinstance(made, str):
@@ -92,25 +92,16 @@ def estimates(spec: Spec, networks: Networks,
     return found, refused
 
 
-def _made(network: Network, point) -> Design | str:
+def _made(network: Network, point: Point) -> Design | str:
     try:
         return Design.of(network, point.arithmetic, point.rows, point.columns)
     except NmahwError as error:
         return str(error)
 
 
-def _network(data: bytes) -> Network:
-    import tempfile
-    from pathlib import Path
-    with tempfile.TemporaryDirectory(prefix="nmahw-") as folder:
-        path = Path(folder) / "network.npz"
-        path.write_bytes(data)
-        return load_model(path)
-
-
 def forecast(spec: Spec, networks: Networks, recorded: Sequence[Mapping[str, object]],
-             workers: int, count: Callable[[int, int], None] = lambda done, total: None
-             ) -> Forecast:
+             workers: int, retry: bool = False,
+             count: Callable[[int, int], None] = lambda done, total: None) -> Forecast:
     """What a sweep would do and take.
 
     Parameters
@@ -120,14 +111,18 @@ def forecast(spec: Spec, networks: Networks, recorded: Sequence[Mapping[str, obj
     recorded : sequence of mapping
         Attempts that a results file holds.
     workers : int
+    retry : bool
+        Whether what failed otherwise than by not fitting is tried again.
     count : callable
         See `estimates`.
     """
     found, refused = estimates(spec, networks, count)
     done = {(row["model"], row["bits"], row["arithmetic"], row["rows"], row["columns"],
              row["device"], row["seed"]) for row in recorded
-            if row["status"] in ("done", "does not fit", "refused")}
-    timed = [row for row in recorded if row["status"] == "done" and row["lut"]]
+            if row["status"] in (SETTLED if retry else FINAL)}
+    # Shared rows took no time.
+    timed = [row for row in recorded
+             if row["status"] == "done" and row["lut"] and row["seconds"]]
     # What this machine takes against the rule of thumb.
     pace = statistics.median(row["seconds"] / job_seconds(row["lut"]) for row in timed) \
         if timed else 1.0

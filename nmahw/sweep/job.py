@@ -22,7 +22,7 @@ from ..errors import BuildError, DoesNotFit, EnvironmentProblem, NmahwError, Usa
 from ..toolchain import Cancelled, ProcessGroup, find
 from . import guard
 
-__all__ = ["FINAL", "MISSING", "STATUSES", "Job", "design_task", "guarded", "identity",
+__all__ = ["FINAL", "MISSING", "SETTLED", "STATUSES", "Job", "design_task", "guarded", "identity",
            "place_task", "stop_jobs"]
 
 #: How an attempt can end.
@@ -30,6 +30,8 @@ STATUSES = ("done", "does not fit", "refused", "tool failed", "time limit", "out
             "environment", "defect", "worker lost", "cancelled")
 #: Those that another attempt under the same key and limits would end with again.
 FINAL = frozenset(STATUSES[:6])
+#: Those that any other attempt would end with again, whatever its limits.
+SETTLED = frozenset(STATUSES[:3])
 #: Answer of a worker that lacks something: see `guarded`.
 MISSING = "missing"
 

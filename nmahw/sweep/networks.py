@@ -9,13 +9,12 @@ from pathlib import Path
 from ..bundled import load_model, load_sample
 from ..datasets import load_images
 from ..errors import ModelError
-from ..files import write_atomically
 from ..frontends import read_float_model
 from ..network import Network
 from ..quantise import quantise
 from .spec import FloatModel, Spec
 
-__all__ = ["Content", "Networks"]
+__all__ = ["Content", "Networks", "loaded_network"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,9 @@ def _bytes(network: Network) -> bytes:
         return network.save(Path(folder) / "network.npz").read_bytes()
 
 
-def write_network(data: bytes, path: Path) -> Path:
-    """Write a network's file."""
-    return write_atomically(path, data)
+def loaded_network(data: bytes) -> Network:
+    """The network of a file's bytes."""
+    with tempfile.TemporaryDirectory(prefix="nmahw-") as folder:
+        path = Path(folder) / "network.npz"
+        path.write_bytes(data)
+        return Network.load(path)

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib import resources
 
-from .columns import COLUMNS
+from .columns import COLUMNS, SHOWN
 
-__all__ = ["page"]
+__all__ = ["number", "page"]
 
 _WIDTH, _HEIGHT = 860, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 20, 16, 52
-_SHOWN = ("id", "model", "bits", "arithmetic", "array", "device", "seeds", "lut", "ff", "dsp",
-          "block_ram", "fmax_mhz", "cycles_per_image", "images_per_s", "accuracy")
+# What designs can be filtered by.
+_FILTERS = ("device", "arithmetic", "model")
 # Colours that differ for most eyes, on light and dark ground (Okabe and Ito 2008, darkened).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#5a9bd4", "#8c564b",
             "#7f7f7f", "#6a3d9a", "#b22222")
@@ -85,7 +85,7 @@ def page(title: str, points: Sequence[Mapping[str, object]], on_front: Sequence[
     script = resources.files("nmahw.web").joinpath("pareto.js").read_text(encoding="utf-8")
     policy = (f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'")
     kinds = {name: sorted({str(point[name]) for point in points})
-             for name in ("device", "arithmetic", "model")}
+             for name in _FILTERS}
     filters = "".join(
         f'<label>{name} <select id="{name}"><option value="">all</option>'
         + "".join(f"<option>{escape(value)}</option>" for value in values) + "</select></label>"
@@ -100,7 +100,7 @@ def page(title: str, points: Sequence[Mapping[str, object]], on_front: Sequence[
     short = "" if len(points) <= _MOST_ROWS else (
         f'<p class="soft">{_MOST_ROWS} of {len(points):,} designs, those of the front first; '
         f"the plot has all of them.</p>")
-    heads = "".join(f"<th>{escape(COLUMNS[name].title)}</th>" for name in _SHOWN)
+    heads = "".join(f"<th>{escape(COLUMNS[name].title)}</th>" for name in SHOWN)
     data = json.dumps(list(commands)).replace("<", "\\u003c")
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -140,11 +140,11 @@ def _name(point: Mapping[str, object]) -> str:
 
 def _labels(point: Mapping[str, object]) -> str:
     return " ".join(f'data-{name}="{escape(str(point[name]))}"'
-                    for name in ("device", "arithmetic", "model"))
+                    for name in _FILTERS)
 
 
 def _row(index: int, point: Mapping[str, object], front: bool) -> str:
-    cells = "".join(f"<td>{escape(number(point[name]))}</td>" for name in _SHOWN)
+    cells = "".join(f"<td>{escape(number(point[name]))}</td>" for name in SHOWN)
     return (f'<tr{" class=front" if front else ""} data-index="{index}" {_labels(point)}>{cells}'
             f"</tr>")
 

@@ -6,14 +6,14 @@ device, the first seed goes alone, so that the others find its netlist in the wo
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 
 from ..cache import digest
 from ..devices import device as find_device
 from .engine import Task
 from .job import design_task, place_task
 from .networks import Networks
+from .points import rates
 from .progress import Progress
 from .spec import Point, Spec
 from .store import Store, point_key
@@ -22,7 +22,6 @@ __all__ = ["SweepPlan", "tools_for"]
 
 # Attempts at a point whose worker was lost.
 _TRIES = 3
-_ENDED_WITHOUT = ("refused", "does not fit")
 
 
 def tools_for(spec: Spec) -> list[str]:
@@ -41,14 +40,14 @@ class SweepPlan:
     store : Store
     versions : mapping of str to str
         See `Engine.identity`.
-    points : iterable of Point, optional
-        Runs to do, by default all of `spec`.
     retry : bool
         Try again what failed otherwise than by not fitting.
     task : callable
         What a worker does for a run.
     make : callable
         What a worker does for a design.
+    show : callable
+        Shown how far it is, a few times a second.
 
     Attributes
     ----------
@@ -56,25 +55,28 @@ class SweepPlan:
     """
 
     def __init__(self, spec: Spec, networks: Networks, store: Store,
-                 versions: Mapping[str, str], points: Iterable[Point] | None = None, *,
-                 retry: bool = False, task: Callable = place_task, make: Callable = design_task):
+                 versions: Mapping[str, str], *, retry: bool = False,
+                 task: Callable = place_task, make: Callable = design_task,
+                 show: Callable[[Progress], None] = lambda progress: None):
         self._spec, self._networks, self._store = spec, networks, store
         self._versions, self._task, self._make = dict(versions), task, make
-        self._points = list(spec.points if points is None else points)
+        self._show = show
         self._finished = store.finished(retry)
         self._tries: dict[str, int] = {}
         self._ready: deque[Task] = deque()
         # Seeds that wait for the first one of the same design and device.
         self._waiting: dict[tuple, list[Point]] = {}
+        # Points of each key that this sweep runs; designs that come to the same RTLIL share one.
+        self._of_key: dict[str, list[Point]] = {}
         self._designs: dict[tuple, dict] = {}
-        self.progress = Progress(len(self._points))
-        self._known = store.designs()
-        by_design: dict[tuple, list[Point]] = {}
-        for point in self._points:
-            by_design.setdefault(point.design, []).append(point)
-        self._todo = by_design
-        for design in by_design:
-            row = self._known.get(self._design_key(design))
+        self._best = 0.0
+        self.progress = Progress(len(spec.points))
+        known = store.designs()
+        self._todo: dict[tuple, list[Point]] = {}
+        for point in spec.points:
+            self._todo.setdefault(point.design, []).append(point)
+        for design in self._todo:
+            row = known.get(self._design_key(design))
             if row is not None and row["status"] in ("done", "refused"):
                 self._take_design(design, row)
             else:
@@ -94,6 +96,7 @@ class SweepPlan:
     def tick(self, running: int, workers: int) -> None:
         """See `nmahw.sweep.engine.Plan`."""
         self.progress.running = running
+        self._show(self.progress)
 
     def finished(self, results: Sequence[tuple[Task, dict]]) -> None:
         """See `nmahw.sweep.engine.Plan`; written in one transaction before anything follows."""
@@ -142,11 +145,8 @@ class SweepPlan:
             self._refuse(design, row)
             return
         groups: dict[str, list[Point]] = {}
-        for point in self._todo[design]:
-            if self._key(point) in self._finished:
-                self.progress.before += 1
-            else:
-                groups.setdefault(point.device, []).append(point)
+        for point in self._new(self._todo[design]):
+            groups.setdefault(point.device, []).append(point)
         for device, members in groups.items():
             # Before other designs, so that the first results come soon.
             self._ready.appendleft(self._run(members[0]))
@@ -180,6 +180,31 @@ class SweepPlan:
         names = ("yosys", find_device(point.device).rules.place_tool)
         return {name: self._versions[name] for name in names}
 
+    def _new(self, points: Sequence[Point]) -> list[Point]:
+        """Those of `points` that have to be run; others take what their key comes to."""
+        new, ended = [], []
+        for point in points:
+            key = self._key(point)
+            ran = key in self._of_key
+            if key in self._finished:
+                ended.append(point)
+                if ran:
+                    self.progress.add(self._finished[key] != "done")
+                else:
+                    self.progress.before += 1
+            else:
+                self._of_key.setdefault(key, []).append(point)
+                if not ran:
+                    new.append(point)
+        self._share(ended)
+        return new
+
+    def _share(self, points: Sequence[Point]) -> None:
+        """Give points whose keys are finished their rows, if other designs have them."""
+        if points:
+            self._store.share([(self._key(point), self._design_key(point.design))
+                               for point in points])
+
     def _run(self, point: Point) -> Task:
         row = self._designs[point.design]
         payload = self._design_payload(point.design)
@@ -200,16 +225,20 @@ class SweepPlan:
         self._tries[name] = self._tries.get(name, 1) + 1
         if self._tries[name] > _TRIES:
             return False
-        self._ready.append(replace(task))
+        self._ready.append(task)
         return True
 
     def _take_attempt(self, task: Task, row: dict) -> None:
         point = task.label[1]
         if row["status"] == "worker lost" and self._again(task):
             return
-        self._finished[task.payload["key"]] = row["status"]
-        self.progress.add(row["status"] != "done")
-        self.took(point, row)
+        key = task.payload["key"]
+        self._finished[key] = row["status"]
+        points = self._of_key[key]
+        self._share(points[1:])
+        for one in points:
+            self.progress.add(row["status"] != "done")
+            self.took(one, row)
         for other in self._waiting.pop((point.design, point.device), []):
             self._ready.append(self._run(other))
 
@@ -217,10 +246,10 @@ class SweepPlan:
         """A run ended; `point` and what came of it.  Extended by those who look for the best."""
         design = self._designs[point.design]
         if row["status"] == "done" and design.get("cycles_per_image"):
-            speed = row["fmax_mhz"] * 1e6 / design["cycles_per_image"] / row["lut"]
-            if speed > getattr(self, "_best", 0.0):
-                self._best = speed
+            found = rates(design, row["lut"], row["fmax_mhz"])
+            if found["macs_per_s_per_lut"] > self._best:
+                self._best = found["macs_per_s_per_lut"]
                 self.progress.best = (
                     f"{point.arithmetic} {point.rows}x{point.columns} on {point.device}: "
                     f"{row['lut']:,} LUT at {row['fmax_mhz']:.1f} MHz, "
-                    f"{row['fmax_mhz'] * 1e6 / design['cycles_per_image']:,.0f} images/s")
+                    f"{found['images_per_s']:,.0f} images/s")

@@ -4,11 +4,9 @@ import json
 import statistics
 from collections.abc import Iterable, Mapping
 
-from .columns import COLUMNS
+from .columns import COLUMNS, MEASURED
 
-__all__ = ["attempts_of", "points_of"]
-
-_MEDIANS = ("lut", "ff", "dsp", "block_ram", "fmax_mhz", "no_multiplier")
+__all__ = ["attempts_of", "points_of", "rates"]
 
 
 def points_of(attempts: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
@@ -44,14 +42,18 @@ def _point(number: int, rows: list[Mapping[str, object]]) -> dict[str, object]:
               "tools": last["versions"],
               "seconds": sum(row["seconds"] or 0 for row in rows)}
     if done:
-        point |= {name: statistics.median(row[name] for row in done) for name in _MEDIANS}
-        for name in ("lut", "ff", "dsp", "block_ram", "no_multiplier"):
-            point[name] = round(point[name])
+        point |= {name: statistics.median(row[name] for row in done) for name in MEASURED}
+        point |= {name: round(point[name]) for name in MEASURED if name != "fmax_mhz"}
         if last["cycles_per_image"]:
-            point["images_per_s"] = point["fmax_mhz"] * 1e6 / last["cycles_per_image"]
-            point["macs_per_s_per_lut"] = (point["images_per_s"] * last["macs_per_image"]
-                                           / point["lut"] if point["lut"] else None)
+            point |= rates(last, point["lut"], point["fmax_mhz"])
     return point
+
+
+def rates(design: Mapping[str, object], lut: float, fmax_mhz: float) -> dict[str, float]:
+    """What a design of that size does at that clock: ``images_per_s``, ``macs_per_s_per_lut``."""
+    images_per_s = fmax_mhz * 1e6 / design["cycles_per_image"]
+    return {"images_per_s": images_per_s,
+            "macs_per_s_per_lut": images_per_s * design["macs_per_image"] / max(1, lut)}
 
 
 def attempts_of(attempts: Iterable[Mapping[str, object]], number: int

@@ -6,13 +6,13 @@ from pathlib import Path
 from ..devices import device as find_device
 from ..errors import EnvironmentProblem, MismatchError, ModelError, UsageError
 from ..files import write_atomically
+from .columns import MEASURED
+from .export import read_attempts
 from .job import Job, _rtlil, code_digest, place_task
 from .points import attempts_of
 from .store import Store
 
 __all__ = ["rebuild"]
-
-_FIGURES = ("lut", "ff", "dsp", "block_ram", "fmax_mhz", "no_multiplier")
 
 
 def rebuild(results: str | Path, number: int, folder: str | Path, say=lambda text: None
@@ -33,6 +33,8 @@ def rebuild(results: str | Path, number: int, folder: str | Path, say=lambda tex
     ------
     UsageError
         There is no such point, or it was never built.
+    ModelError, BuildError
+        The results file is none, or the point cannot be built any more.
     MismatchError
         With the same tools, something else comes out.
     EnvironmentProblem
@@ -42,10 +44,10 @@ def rebuild(results: str | Path, number: int, folder: str | Path, say=lambda tex
     if Path(results).suffix == ".json":
         raise UsageError(f"what is built again must be of a results file, not of an export, which "
                          f"has no networks: {results}")
+    rows = attempts_of(read_attempts(results), number)
+    if not rows:
+        raise UsageError(f"point must be the id of one that was built, not {number}")
     with Store(results) as store:
-        rows = attempts_of(store.attempts(), number)
-        if not rows:
-            raise UsageError(f"point must be the id of one that was built, not {number}")
         content = store.content(rows[0]["content"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,7 @@ def rebuild(results: str | Path, number: int, folder: str | Path, say=lambda tex
                                          "this one makes another design") from None
         if again.get("status", "done") != "done":
             raise ModelError(f"seed {row['seed']}: {again['reason']}")
-        differ = [name for name in _FIGURES if again[name] != row[name]]
+        differ = [name for name in MEASURED if again[name] != row[name]]
         if differ:
             raise MismatchError("seed {}: {}".format(row["seed"], ", ".join(
                 f"{name} must be {row[name]}, not {again[name]}" for name in differ)))

@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..devices import device as find_device
+from ..errors import UsageError
+from ._spec_values import number
 from .engine import Engine
+from .export import FORMATS
 from .forecast import Forecast, forecast
 from .job import design_task, place_task
 from .networks import Networks
@@ -16,7 +19,7 @@ from .search import SearchPlan, check_objective
 from .spec import Limits, Spec, read_spec
 from .store import Store
 
-__all__ = ["Outcome", "dry_run", "sweep"]
+__all__ = ["Outcome", "dry_run", "load", "sweep"]
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,11 @@ def load(path: str | Path, limit_s: float | None = None) -> Spec:
         find_device(name)
     if spec.budget is not None:
         check_objective(spec)
-    return spec if limit_s is None else replace(spec, limits=Limits(limit_s,
-                                                                    spec.limits.memory_mb))
+    return spec if limit_s is None else replace(
+        spec, limits=Limits(number(limit_s, "time limit", 0), spec.limits.memory_mb))
 
 
-def dry_run(spec: Spec, output: Path, workers: int,
+def dry_run(spec: Spec, output: Path, workers: int, retry: bool = False,
             say: Callable[[str], None] = lambda text: None,
             count: Callable[[int, int], None] = lambda done, total: None) -> Forecast:
     """What a sweep would do and take; writes nothing.
@@ -64,7 +67,7 @@ def dry_run(spec: Spec, output: Path, workers: int,
     if output.exists():
         with Store(output) as store:
             times = store.attempts()
-    return forecast(spec, networks, times, workers, count)
+    return forecast(spec, networks, times, workers, retry, count)
 
 
 def sweep(path: str | Path, output: str | Path, *, workers: int = 2, cluster: str | None = None,
@@ -98,6 +101,10 @@ def sweep(path: str | Path, output: str | Path, *, workers: int = 2, cluster: st
     UsageError, ModelError, EnvironmentProblem
         See `read_spec`, `Networks`, `Store`, `Engine`.
     """
+    if Path(output).suffix in FORMATS:
+        # An export of that name would take its place.
+        raise UsageError(f"a results file must not end in {', '.join(FORMATS)}, as exports do, "
+                         f"but is {Path(output).name!r}")
     spec = load(path, limit_s)
     with Store(output, write=True) as store:
         networks = Networks(spec, say)
@@ -105,20 +112,11 @@ def sweep(path: str | Path, output: str | Path, *, workers: int = 2, cluster: st
                     networks.data)
         with Engine(workers, cluster) as engine:
             versions = engine.identity(tools_for(spec))
-            if spec.budget is None:
-                plan = SweepPlan(spec, networks, store, versions, retry=retry, task=task,
-                                 make=make)
-            else:
-                plan = SearchPlan(spec, networks, store, versions, retry=retry, task=task,
-                                  make=make)
+            kind = SweepPlan if spec.budget is None else SearchPlan
+            plan = kind(spec, networks, store, versions, retry=retry, task=task, make=make,
+                        show=show)
             say(f"{len(spec.points):,} runs asked for, {plan.progress.before:,} finished before, "
                 f"{engine.workers} workers")
-            tick = plan.tick
-
-            def shown(running: int, count: int) -> None:
-                tick(running, count)
-                show(plan.progress)
-            plan.tick = shown
             engine.run(plan)
         progress = plan.progress
         return Outcome(progress.total, progress.before, progress.done, progress.failed,

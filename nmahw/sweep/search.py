@@ -25,6 +25,7 @@ from .engine import Task
 from .forecast import estimates
 from .pareto import front, hypervolume, oriented
 from .plan import SweepPlan
+from .points import rates
 from .spec import Point, Spec
 
 __all__ = ["KNOWN", "OPTIMISM", "SearchPlan", "Selection", "check_objective", "reference_point"]
@@ -256,8 +257,10 @@ class SearchPlan(SweepPlan):
             if all(known):
                 self._results[candidate] = [self._measured(candidate, row) for row in known]
                 self._selection.add(candidate, self._median(candidate), free=True)
+                self._share(self._seeds[candidate])
                 self.progress.before += len(known)
-                self.progress.total += len(known)
+                self.progress.total = min(self.progress.total + len(known),
+                                          len(self._spec.points))
 
     def _allowed(self, row: Mapping[str, float]) -> bool:
         """What is exact must keep constraints; what is estimated may be off by `OPTIMISM`."""
@@ -274,28 +277,22 @@ class SearchPlan(SweepPlan):
     @staticmethod
     def _row(design: Mapping, resources: Mapping[str, float], clock_mhz: float
              ) -> dict[str, float]:
-        images = clock_mhz * 1e6 / design["cycles_per_image"]
-        row = {**resources, "fmax_mhz": clock_mhz, "images_per_s": images,
+        row = {**resources, "fmax_mhz": clock_mhz,
                "cycles_per_image": design["cycles_per_image"],
-               "macs_per_s_per_lut": images * design["macs_per_image"] / max(1,
-                                                                             resources["lut"])}
+               **rates(design, resources["lut"], clock_mhz)}
         return row if design["accuracy"] is None else {**row, "accuracy": design["accuracy"]}
 
     def _queue(self, candidate: tuple) -> None:
-        points = []
         results = self._results.setdefault(candidate, [])
-        for point in self._seeds[candidate]:
-            known = self._done.get(self._key(point))
-            if known is not None:
-                results.append(self._measured(candidate, known))
-            elif self._key(point) in self._finished:
-                results.append(None)
-            else:
-                points.append(point)
-        if not points:
+        points = self._new(self._seeds[candidate])
+        for key in map(self._key, self._seeds[candidate]):
+            if key in self._finished:
+                known = self._done.get(key)
+                results.append(None if known is None else self._measured(candidate, known))
+        if len(results) == len(self._seeds[candidate]):
             self._selection.add(candidate, self._median(candidate))
-            return
-        self._ready.append(self._run(points[0]))
+        if points:
+            self._ready.append(self._run(points[0]))
         if points[1:]:
             self._waiting[candidate] = points[1:]
 
@@ -303,6 +300,8 @@ class SearchPlan(SweepPlan):
         """Tell the selection once a candidate's last seed ended."""
         super().took(point, row)
         candidate = point.design, point.device
+        if row["status"] == "done":
+            self._done[self._key(point)] = row
         results = self._results.setdefault(candidate, [])
         results.append(self._measured(candidate, row) if row["status"] == "done" else None)
         if len(results) == len(self._seeds[candidate]):

@@ -17,7 +17,7 @@
     device = ["ecp5-45k"]
     seed = [1, 2, 3]
 
-    [[list]]                       # single points more, one value each
+    [[list]]                       # the same for what does not fit into a grid
     model = "digits-w4a4"
 
     [constraints]                  # fits, COLUMN_min, COLUMN_max
@@ -41,8 +41,9 @@
 Relative file names are relative to the TOML file.
 """
 
+import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -175,7 +176,8 @@ def read_spec(path: str | Path) -> Spec:
         raise UsageError(f"{path} must be a readable file: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} must be a text in UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    # Integers of thousands of digits are no TOMLDecodeError.
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} must be TOML: {error}") from None
     try:
         return _spec(document, path)
@@ -216,7 +218,8 @@ def _spec(document: dict, path: Path) -> Spec:
 
 def _file(name: object, what: str, folder: Path) -> Path:
     path = folder / texts(name, what, one=True)[0]
-    if not path.is_file():
+    # Not Path.is_file: a name that is too long is an error there.
+    if not os.path.isfile(path):
         raise UsageError(f"{what} must be an existing file, not {path}")
     return path
 
@@ -286,7 +289,7 @@ def _model(name: str, models: Mapping[str, FloatModel], has_bits: bool, where: s
                          f"{name!r} has its own")
     if name in bundled():
         return name
-    if (folder / name).is_file():
+    if os.path.isfile(folder / name):
         return str(folder / name)
     known = [*models, *bundled()]
     raise UsageError(f"model must be one of {', '.join(known)} or a file, not {name!r}"
@@ -369,7 +372,7 @@ def _constraints(entry: Mapping[str, object]
         name, _, end = key.rpartition("_")
         (least if end == "min" else most)[name] = number(value, f"constraint {key}",
                                                          least_allowed=True)
-    for name in _both(least, most):
+    for name in sorted({*least, *most}):
         low, high = least.get(name), most.get(name)
         can_least, can_most = COLUMNS[name].least, COLUMNS[name].most
         if low is not None and high is not None and low > high:
@@ -382,6 +385,3 @@ def _constraints(entry: Mapping[str, object]
                              f"{high:g}")
     return least, most, bool(entry.get("fits", False))
 
-
-def _both(least: Iterable[str], most: Iterable[str]) -> list[str]:
-    return sorted({*least, *most})

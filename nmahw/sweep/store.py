@@ -2,19 +2,23 @@
 
 Written in transactions with a write-ahead log, synchronised at every commit: what was told to be
 done is done, whatever is killed afterwards, and a transaction that did not end never was. The
-writer holds a lock on ``FILE.lock``; readers need none.
+writer holds a lock beside the file; readers need none.
+
+A run is known by its key, not by its design: where two designs come to the same RTLIL, or accuracy
+is measured anew on other images, one run gives both a row (`Store.share`).
 """
 
 import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..cache import digest
 from ..errors import EnvironmentProblem, ModelError
-from .job import FINAL
+from ..files import alone
+from .job import FINAL, SETTLED
 
 __all__ = ["ATTEMPT_COLUMNS", "DESIGN_COLUMNS", "JSON_COLUMNS", "SCHEMA_VERSION", "Store",
            "point_key"]
@@ -58,10 +62,30 @@ _SCHEMA = (
     _create("designs", DESIGN_COLUMNS),
     _create("attempts", ATTEMPT_COLUMNS, "id INTEGER PRIMARY KEY, "),
     "CREATE INDEX attempts_by_key ON attempts (key)",
-    # A key is finished once, whatever else was tried under it.
-    "CREATE UNIQUE INDEX attempts_done ON attempts (key) WHERE status = 'done'",
     "CREATE TABLE contents (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL)",
     "CREATE TABLE sweeps (id INTEGER PRIMARY KEY, begun REAL, title TEXT, spec TEXT)")
+# A key is finished once for a design, whatever else was tried under it. Files of earlier versions
+# have it once for all designs.
+_INDEX = ("DROP INDEX IF EXISTS attempts_done",
+          "CREATE UNIQUE INDEX IF NOT EXISTS attempts_done_by_design ON attempts (key, design) "
+          "WHERE status = 'done'")
+_FINAL = ", ".join(f"'{status}'" for status in sorted(FINAL))
+# A run's row once more, for another design; but not where the two would look the same.
+_SHARE = f"""
+INSERT INTO attempts ({{columns}})
+SELECT {{values}} FROM attempts AS run
+WHERE id = (SELECT id FROM attempts WHERE key = :key AND status IN ({_FINAL})
+            ORDER BY status = 'done' DESC, id DESC LIMIT 1)
+AND NOT EXISTS (
+    SELECT 1 FROM attempts AS other
+    JOIN designs AS its ON its.design = other.design JOIN designs AS our ON our.design = :design
+    WHERE other.key = :key AND other.status = run.status AND (its.design = our.design OR
+        (its.model = our.model OR its.content = our.content)
+        AND (its.bits, its.arithmetic, its."rows", its."columns", its.accuracy)
+            IS (our.bits, our.arithmetic, our."rows", our."columns", our.accuracy)))
+""".format(columns=", ".join(f'"{name}"' for name, _ in ATTEMPT_COLUMNS),
+           values=", ".join({"design": ":design", "seconds": "0.0"}.get(name, f'run."{name}"')
+                            for name, _ in ATTEMPT_COLUMNS))
 
 
 def point_key(rtlil: str, options: Mapping[str, object], device: str, seed: int,
@@ -102,15 +126,15 @@ class Store:
 
     def __init__(self, path: str | os.PathLike, write: bool = False):
         self.path = Path(path)
-        self._lock = None
+        self._lock = ExitStack()
         self._db: sqlite3.Connection | None = None
-        if not write and not self.path.is_file():
-            raise EnvironmentProblem(f"results file {self.path} must exist")
         if self.path.is_dir():
             raise EnvironmentProblem(f"results file {self.path} must be a file, not a folder")
+        if not write and not self.path.is_file():
+            raise EnvironmentProblem(f"results file {self.path} must exist")
         try:
             if write:
-                self._take_lock()
+                self._lock.enter_context(alone(self.path, "sweep"))
             with self._errors():
                 self._open(write)
         except BaseException:
@@ -142,10 +166,10 @@ class Store:
             return
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        if empty:
-            with self._transaction():
-                for statement in _SCHEMA:
-                    self._db.execute(statement)
+        with self._transaction():
+            for statement in (*(_SCHEMA if empty else ()), *_INDEX):
+                self._db.execute(statement)
+            if empty:
                 self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -162,22 +186,6 @@ class Store:
     def _pragma(self, name: str) -> int:
         return self._db.execute(f"PRAGMA {name}").fetchone()[0]
 
-    def _take_lock(self) -> None:
-        try:
-            self._lock = open(f"{self.path}.lock", "w")
-        except OSError as error:
-            raise EnvironmentProblem(f"results file {self.path} must be writable: "
-                                     f"{error.strerror or error}") from None
-        try:
-            import fcntl
-        except ImportError:  # Windows: SQLite's own locks have to do
-            return
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise EnvironmentProblem(f"results file {self.path} must be written by one sweep at a "
-                                     f"time, but another is running") from None
-
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Turn what SQLite says into what a person can act on."""
@@ -186,6 +194,9 @@ class Store:
         except sqlite3.OperationalError as error:
             raise EnvironmentProblem(f"results file {self.path} must be usable: {error}"
                                      ) from None
+        except json.JSONDecodeError:
+            raise ModelError(f"{self.path} must be a results file of 'nmahw sweep', but holds "
+                             f"texts that are no JSON") from None
         except sqlite3.DatabaseError as error:
             raise ModelError(f"{self.path} must be a results file of 'nmahw sweep': {error}"
                              ) from None
@@ -205,8 +216,7 @@ class Store:
         """Let go of the file."""
         if self._db is not None:
             self._db.close()
-        if self._lock is not None:
-            self._lock.close()
+        self._lock.close()
 
     def __enter__(self) -> "Store":
         return self
@@ -228,18 +238,32 @@ class Store:
             attempts: Iterable[Mapping[str, object]] = ()) -> None:
         """Note designs and attempts, all or none of them.
 
-        A key that is done already stays as it is.
+        A key that is done already for the same design stays as it is.
         """
         with self._errors(), self._transaction():
             self._insert("INSERT OR REPLACE INTO designs", DESIGN_COLUMNS, designs)
-            self._insert("INSERT OR IGNORE INTO attempts", ATTEMPT_COLUMNS, attempts)
+            self._insert("INSERT INTO attempts", ATTEMPT_COLUMNS, attempts,
+                         "ON CONFLICT DO NOTHING")
+
+    def share(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Give designs a row of finished runs that were another design's.
+
+        Nothing happens where a person could not tell the rows apart: another version of nmahw that
+        makes the same RTLIL of the same network is no other design.
+
+        Parameters
+        ----------
+        pairs : iterable of (key, design)
+        """
+        with self._errors(), self._transaction():
+            self._db.executemany(_SHARE, [{"key": key, "design": name} for key, name in pairs])
 
     def _insert(self, what: str, columns: Sequence[tuple[str, str]],
-                rows: Iterable[Mapping[str, object]]) -> None:
+                rows: Iterable[Mapping[str, object]], more: str = "") -> None:
         names = [name for name, _ in columns]
         listed = ", ".join(f'"{name}"' for name in names)
         marks = ", ".join("?" * len(names))
-        self._db.executemany(f"{what} ({listed}) VALUES ({marks})",
+        self._db.executemany(f"{what} ({listed}) VALUES ({marks}) {more}",
                              [[_plain(row.get(name)) for name in names] for row in rows])
 
     # What a sweep, or a table, reads.
@@ -258,7 +282,7 @@ class Store:
         retry : bool
             Leave out what failed otherwise than by not fitting.
         """
-        final = ["done", "does not fit", "refused"] if retry else sorted(FINAL)
+        final = sorted(SETTLED if retry else FINAL)
         marks = ", ".join("?" * len(final))
         with self._errors():
             return dict(self._db.execute(
@@ -284,7 +308,7 @@ class Store:
             rows = self._db.execute(
                 f"SELECT attempts.*, {_OF_DESIGN} FROM attempts LEFT JOIN designs USING (design) "
                 f"ORDER BY attempts.id").fetchall()
-        return [_read(row) for row in rows]
+            return [_read(row) for row in rows]
 
     def content(self, sha256: str) -> bytes:
         """A network's or images' file.
