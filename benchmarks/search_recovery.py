@@ -23,7 +23,7 @@ from nmahw.sweep.forecast import estimates
 from nmahw.sweep.networks import Networks
 from nmahw.sweep.pareto import front, hypervolume, oriented
 from nmahw.sweep.points import points_of
-from nmahw.sweep.search import SearchPlan, Selection, _scaled, reference_point
+from nmahw.sweep.search import Selection, figures_of, reference_point, scaled
 from nmahw.sweep.spec import Spec, read_spec
 from nmahw.sweep.store import Store
 
@@ -58,8 +58,8 @@ def candidates(spec: Spec, results: Path) -> tuple[dict, dict, dict]:
         model, _, arithmetic, height, width = design
         key = model, arithmetic, f"{height}x{width}", device
         if key in points:
-            estimated[key] = SearchPlan._row(made[key[:3]], dict(found.resources),
-                                             found.clock_mhz or 1.0)
+            estimated[key] = figures_of(made[key[:3]], dict(found.resources),
+                                        found.clock_mhz or 1.0)
             if points[key]["status"] == "done":
                 measured[key] = points[key]
     return estimated, measured, attempts[0]["versions"]
@@ -74,7 +74,7 @@ def main() -> None:
     spec = read_spec(options.spec)
     estimated, measured, tools = candidates(spec, options.results)
     keys = list(measured)
-    values = _scaled(oriented([measured[key] for key in keys], spec.objective))
+    values = scaled(oriented([measured[key] for key in keys], spec.objective))
     reference = reference_point(values)
     on_front = dict(zip(keys, front(values).tolist(), strict=True))
     whole = hypervolume(values, reference)

@@ -10,7 +10,6 @@ import os
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 
 from .datasets import Images, load_images
 from .errors import UsageError
@@ -103,7 +102,8 @@ def load_model(name_or_path: str | os.PathLike) -> Network:
     if name in models():
         with resources.as_file(_file(name)) as path:
             return Network.load(path)
-    if Path(name).is_file():
+    # Not Path.is_file: a name that is too long is an error there.
+    if os.path.isfile(name):
         return Network.load(name)
     near = difflib.get_close_matches(name, models(), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""

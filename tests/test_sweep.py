@@ -337,11 +337,13 @@ def test_limits_end_a_tool_and_stopping_ends_all(tmp_path, monkeypatch):
     payload = {"seed": 3, "rows": 1, "columns": 1, "limits": {"time_s": 0.5}}
     assert job.guarded(sweep_stubs.tool, payload, {})["status"] == "time limit"
     import threading
-    timer = threading.Timer(1.0, job.stop_jobs)
+    stopped = []
+    timer = threading.Timer(1.0, lambda: stopped.extend(map(job.stop_jobs, ("other", "mine"))))
     timer.start()
-    assert job.guarded(sweep_stubs.tool, {**payload, "limits": {}}, {})["status"] == "cancelled"
+    row = job.guarded(sweep_stubs.tool, {**payload, "limits": {}}, {}, "mine")
+    assert row["status"] == "cancelled"
     timer.join()
-    assert job.stop_jobs() == 0
+    assert stopped == [0, 1] and job.stop_jobs("mine") == 0
 
 
 def test_progress_tells_rate_and_time_left():

@@ -158,6 +158,10 @@ def test_files_that_cannot_be_used(tmp_path, results):
         Store(tmp_path / "none.sqlite")
     with pytest.raises(EnvironmentProblem, match="not a folder"):
         Store(tmp_path, write=True)
+    with pytest.raises(EnvironmentProblem, match="must exist"):
+        read_attempts(tmp_path / ("n" * 300 + ".json"))
+    with pytest.raises(EnvironmentProblem, match="must be writable: File name too long"):
+        Store(tmp_path / ("n" * 300), write=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentProblem, match="must be writable"):
         Store(tmp_path / "file" / "r.sqlite", write=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..errors import EnvironmentProblem, UsageError
-from .job import MISSING, guarded, identity, stop_jobs
+from .job import MISSING, guarded, identity, stop_jobs_soon
 
 __all__ = ["Engine", "Plan", "SchedulerLost", "Task"]
 
@@ -103,7 +103,9 @@ class Engine:
         self._local = self._client = None
         self._done: queue.SimpleQueue = queue.SimpleQueue()
         self._running: dict[str, _Running] = {}
-        self._names = (f"nmahw-{uuid.uuid4().hex}-{number}" for number in itertools.count())
+        # Others may use the same workers.
+        self._owner = f"nmahw-{uuid.uuid4().hex}"
+        self._names = (f"{self._owner}-{number}" for number in itertools.count())
         self._cluster = cluster
         # A task whose worker dies is a row, and whether to try again is the plan's to say.
         dask.config.set({"distributed.scheduler.allowed-failures": 0,
@@ -211,7 +213,7 @@ class Engine:
         name = next(self._names)
         with self._asking():
             future = self._client.submit(guarded, task.function, dict(task.payload), dict(blobs),
-                                         key=name, pure=False, retries=0)
+                                         self._owner, key=name, pure=False, retries=0)
         self._running[name] = _Running(task, future)
         future.add_done_callback(lambda future: self._done.put(future.key))
 
@@ -276,7 +278,7 @@ class Engine:
         if hurry and self._client is not None and self._local is None:
             with suppress(Exception):
                 self._client.cancel([one.future for one in self._running.values()], force=True)
-                self._client.run(stop_jobs, on_error="ignore", wait=False)
+                self._client.run(stop_jobs_soon, self._owner, on_error="ignore", wait=False)
         if hurry:
             # Their guards end the tools. Waiting for tasks would take as long as they take.
             for nanny in self._nannies():

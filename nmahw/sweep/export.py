@@ -4,6 +4,7 @@ import csv
 import importlib
 import io
 import json
+import os
 from pathlib import Path
 
 from ..errors import EnvironmentProblem, ModelError, UsageError
@@ -101,7 +102,7 @@ def read_attempts(path: str | Path) -> list[dict[str, object]]:
         It cannot be read.
     """
     path = Path(path)
-    if path.suffix != ".json" or not path.is_file():
+    if path.suffix != ".json" or not os.path.isfile(path):
         with Store(path) as store:
             rows = store.attempts()
         if not all(map(_is_attempt, rows)):

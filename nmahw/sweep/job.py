@@ -22,8 +22,8 @@ from ..errors import BuildError, DoesNotFit, EnvironmentProblem, NmahwError, Usa
 from ..toolchain import Cancelled, ProcessGroup, find
 from . import guard
 
-__all__ = ["FINAL", "MISSING", "SETTLED", "STATUSES", "Job", "design_task", "guarded", "identity",
-           "place_task", "stop_jobs"]
+__all__ = ["FINAL", "MISSING", "SETTLED", "STATUSES", "Job", "code_digest", "design_rtlil",
+           "design_task", "guarded", "identity", "place_task", "stop_jobs", "stop_jobs_soon"]
 
 #: How an attempt can end.
 STATUSES = ("done", "does not fit", "refused", "tool failed", "time limit", "out of memory",
@@ -43,7 +43,8 @@ _NO_MEMORY = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memo
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
                "RAYON_NUM_THREADS", "YOSYS_MAX_THREADS")
 
-_groups: set[ProcessGroup] = set()
+# Tools of jobs, and who asked for them.
+_groups: dict[ProcessGroup, str] = {}
 _groups_lock = threading.Lock()
 
 
@@ -54,6 +55,8 @@ class Job:
     ----------
     time_s, memory_mb : float or None
         Limits; memory is that of all the worker's child processes together.
+    owner : str
+        Who asked for it.
 
     Attributes
     ----------
@@ -62,16 +65,16 @@ class Job:
         Status that a limit gives, ``""`` while none was exceeded.
     """
 
-    def __init__(self, time_s: float | None, memory_mb: float | None):
+    def __init__(self, time_s: float | None, memory_mb: float | None, owner: str = ""):
         self.group = ProcessGroup()
         self.exceeded = ""
         self.reason = ""
-        self._time_s, self._memory_mb = time_s, memory_mb
+        self._time_s, self._memory_mb, self._owner = time_s, memory_mb, owner
         self._over = threading.Event()
 
     def __enter__(self) -> "Job":
         with _groups_lock:
-            _groups.add(self.group)
+            _groups[self.group] = self._owner
         if self._time_s is not None or self._memory_mb is not None:
             threading.Thread(target=self._watch, daemon=True, name="limits").start()
         return self
@@ -79,7 +82,7 @@ class Job:
     def __exit__(self, *exception: object) -> None:
         self._over.set()
         with _groups_lock:
-            _groups.discard(self.group)
+            _groups.pop(self.group, None)
 
     def _watch(self) -> None:
         begun = time.monotonic()
@@ -105,13 +108,18 @@ def _children_mb() -> float:
     return total / 1e6
 
 
-def stop_jobs() -> int:
-    """End the tools of every job of this process; how many jobs there were."""
+def stop_jobs(owner: str = "") -> int:
+    """End the tools of an owner's jobs in this process; how many jobs there were."""
     with _groups_lock:
-        groups = list(_groups)
+        groups = [group for group, one in _groups.items() if one == owner]
     for group in groups:
         group.stop()
     return len(groups)
+
+
+async def stop_jobs_soon(owner: str) -> None:
+    """`stop_jobs` for a client that does not wait: of Dask, such have to be coroutines."""
+    stop_jobs(owner)
 
 
 class _Lacking(Exception):
@@ -119,7 +127,7 @@ class _Lacking(Exception):
 
 
 def guarded(task: Callable[["Job", Mapping, Mapping[str, bytes]], dict], payload: Mapping,
-            blobs: Mapping[str, bytes]) -> dict:
+            blobs: Mapping[str, bytes], owner: str = "") -> dict:
     """Run a task in a worker; never raises but for what ends the process.
 
     Parameters
@@ -130,6 +138,8 @@ def guarded(task: Callable[["Job", Mapping, Mapping[str, bytes]], dict], payload
         Plain values. ``limits`` are the job's.
     blobs : mapping of str to bytes
         Content by its SHA-256.
+    owner : str
+        Whose it is, for `stop_jobs`.
 
     Returns
     -------
@@ -144,7 +154,7 @@ def guarded(task: Callable[["Job", Mapping, Mapping[str, bytes]], dict], payload
     begun = time.time()
     row: dict = {}
     try:
-        with Job(limits.get("time_s"), limits.get("memory_mb")) as job:
+        with Job(limits.get("time_s"), limits.get("memory_mb"), owner) as job:
             try:
                 row = {"status": "done"} | task(job, payload, blobs)
             except Cancelled:
@@ -222,7 +232,7 @@ def _design(payload: Mapping, blobs: Mapping[str, bytes]):
                      payload["rows"], payload["columns"])
 
 
-def _rtlil(payload: Mapping, blobs: Mapping[str, bytes], design=None) -> str:
+def design_rtlil(payload: Mapping, blobs: Mapping[str, bytes], design=None) -> str:
     """RTLIL of a payload's design, made once for each machine."""
     if payload["code"] != code_digest():
         raise EnvironmentProblem("workers must have the same nmahw as the sweep, but this one has "
@@ -247,7 +257,7 @@ def design_task(job: Job, payload: Mapping, blobs: Mapping[str, bytes]) -> dict:
             outputs = design.predict(images.x)
             accuracy = images.accuracy(outputs.argmax(axis=1) if outputs.shape[1] > 1 else
                                        outputs[:, 0])
-    text = _rtlil(payload, blobs, design)
+    text = design_rtlil(payload, blobs, design)
     kind = design.arithmetic
     return {"rtlil": hashlib.sha256(text.encode()).hexdigest(), "accuracy": accuracy,
             "cycles_per_image": design.cycles_per_image, "macs_per_image": design.macs_per_image,
@@ -272,7 +282,7 @@ def place_task(job: Job, payload: Mapping, blobs: Mapping[str, bytes]) -> dict:
     if blocks > device.limits["block_ram"]:
         raise DoesNotFit(f"weights and activations take at least {blocks} block RAM, but "
                          f"{device.name} has {device.limits['block_ram']}")
-    text = _rtlil(payload, blobs)
+    text = design_rtlil(payload, blobs)
     if hashlib.sha256(text.encode()).hexdigest() != payload["rtlil"]:
         raise UsageError("the design must be the one that the sweep's key was made of")
     traits = SimpleNamespace(**{name: payload[name] for name in (

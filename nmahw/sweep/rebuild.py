@@ -8,7 +8,7 @@ from ..errors import EnvironmentProblem, MismatchError, ModelError, UsageError
 from ..files import write_atomically
 from .columns import MEASURED
 from .export import read_attempts
-from .job import Job, _rtlil, code_digest, place_task
+from .job import Job, code_digest, design_rtlil, place_task
 from .points import attempts_of
 from .store import Store
 
@@ -60,7 +60,7 @@ def rebuild(results: str | Path, number: int, folder: str | Path, say=lambda tex
                    "label": f"{row['arithmetic']} {row['rows']}x{row['columns']}"}
         blobs = {row["content"]: content}
         if row is rows[0]:
-            text = _rtlil(payload, blobs)
+            text = design_rtlil(payload, blobs)
             written.append(write_atomically(folder / "design.il", text))
         say(f"seed {row['seed']}: placing and routing on {row['device']}")
         with Job(None, None) as job:

@@ -1,5 +1,6 @@
 """A whole sweep, from its file to its results."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -64,7 +65,7 @@ def dry_run(spec: Spec, output: Path, workers: int, retry: bool = False,
     """
     networks = Networks(spec, say)
     times = []
-    if output.exists():
+    if os.path.exists(output):
         with Store(output) as store:
             times = store.attempts()
     return forecast(spec, networks, times, workers, retry, count)
@@ -108,8 +109,7 @@ def sweep(path: str | Path, output: str | Path, *, workers: int = 2, cluster: st
     spec = load(path, limit_s)
     with Store(output, write=True) as store:
         networks = Networks(spec, say)
-        store.begin(time.time(), spec.title, Path(path).read_text(encoding="utf-8"),
-                    networks.data)
+        store.begin(time.time(), spec.title, spec.text, networks.data)
         with Engine(workers, cluster) as engine:
             versions = engine.identity(tools_for(spec))
             kind = SweepPlan if spec.budget is None else SearchPlan

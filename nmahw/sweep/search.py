@@ -28,7 +28,8 @@ from .plan import SweepPlan
 from .points import rates
 from .spec import Point, Spec
 
-__all__ = ["KNOWN", "OPTIMISM", "SearchPlan", "Selection", "check_objective", "reference_point"]
+__all__ = ["KNOWN", "OPTIMISM", "SearchPlan", "Selection", "check_objective", "figures_of",
+           "reference_point", "scaled"]
 
 #: Columns that can be told before building.
 KNOWN = ("lut", "ff", "dsp", "block_ram", "fmax_mhz", "images_per_s", "cycles_per_image",
@@ -102,7 +103,7 @@ class Selection:
         known = [*self._measured.values(), *(correct(key) for key in self._pending)]
         # Every quantity counts by its ratio: half the area is as good on a small design as on a
         # large one.
-        values = _scaled(oriented([*known, *(correct(key) for key in left)], self._names))
+        values = scaled(oriented([*known, *(correct(key) for key in left)], self._names))
         reference = reference_point(values)
         have, rows = values[:len(known)], values[len(known):]
         chosen: list[Hashable] = []
@@ -159,16 +160,33 @@ def _gains(have: np.ndarray, rows: np.ndarray, reference: np.ndarray) -> np.ndar
     return gains
 
 
-def _scaled(values: np.ndarray) -> np.ndarray:
+def scaled(values: np.ndarray) -> np.ndarray:
     """Logarithms of quantities that are positive (or all negative), others as they are."""
-    scaled = values.astype(float).copy()
+    found = values.astype(float).copy()
     for axis in range(values.shape[1]):
         column = values[:, axis]
         if (column > 0).all():
-            scaled[:, axis] = np.log(column)
+            found[:, axis] = np.log(column)
         elif (column < 0).all():
-            scaled[:, axis] = -np.log(-column)
-    return scaled
+            found[:, axis] = -np.log(-column)
+    return found
+
+
+def figures_of(design: Mapping[str, object], resources: Mapping[str, float], clock_mhz: float
+               ) -> dict[str, float]:
+    """A row of what is `KNOWN` of a design: estimated or measured, by where its figures are from.
+
+    Parameters
+    ----------
+    design : mapping
+        See `nmahw.sweep.job.design_task`.
+    resources : mapping of str to number
+        ``lut`` and others.
+    clock_mhz : float
+    """
+    row = {**resources, "fmax_mhz": clock_mhz, "cycles_per_image": design["cycles_per_image"],
+           **rates(design, resources["lut"], clock_mhz)}
+    return row if design["accuracy"] is None else {**row, "accuracy": design["accuracy"]}
 
 
 def check_objective(spec: Spec) -> None:
@@ -241,7 +259,7 @@ class SearchPlan(SweepPlan):
             if made.get("status") != "done":
                 continue
             made_ones += 1
-            row = self._row(made, dict(found.resources), found.clock_mhz or 1.0)
+            row = figures_of(made, dict(found.resources), found.clock_mhz or 1.0)
             if self._allowed(row) and (found.fits or not self._spec.must_fit):
                 rows[design, device] = row
         if made_ones and not rows:
@@ -274,14 +292,6 @@ class SearchPlan(SweepPlan):
                     return False
         return True
 
-    @staticmethod
-    def _row(design: Mapping, resources: Mapping[str, float], clock_mhz: float
-             ) -> dict[str, float]:
-        row = {**resources, "fmax_mhz": clock_mhz,
-               "cycles_per_image": design["cycles_per_image"],
-               **rates(design, resources["lut"], clock_mhz)}
-        return row if design["accuracy"] is None else {**row, "accuracy": design["accuracy"]}
-
     def _queue(self, candidate: tuple) -> None:
         results = self._results.setdefault(candidate, [])
         points = self._new(self._seeds[candidate])
@@ -308,9 +318,8 @@ class SearchPlan(SweepPlan):
             self._selection.add(candidate, self._median(candidate))
 
     def _measured(self, candidate: tuple, row: Mapping) -> dict[str, float]:
-        return self._row(self._designs[candidate[0]],
-                         {name: row[name] for name in ("lut", "ff", "dsp", "block_ram")},
-                         row["fmax_mhz"])
+        resources = {name: row[name] for name in ("lut", "ff", "dsp", "block_ram")}
+        return figures_of(self._designs[candidate[0]], resources, row["fmax_mhz"])
 
     def _median(self, candidate: tuple) -> dict[str, float] | None:
         rows = [row for row in self._results[candidate] if row is not None]

@@ -44,7 +44,7 @@ Relative file names are relative to the TOML file.
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -137,6 +137,8 @@ class Spec:
     limits : Limits
     per_core_hour : float or None
     currency : str
+    text : str
+        The file, as it was read.
     """
 
     title: str
@@ -151,6 +153,7 @@ class Spec:
     limits: Limits = Limits()
     per_core_hour: float | None = None
     currency: str = ""
+    text: str = ""
 
     def allows(self, row: Mapping[str, object]) -> bool:
         """Whether what is known of `row` keeps every constraint; unknown values do."""
@@ -171,7 +174,8 @@ def read_spec(path: str | Path) -> Spec:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"{path} must be a readable file: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -180,7 +184,7 @@ def read_spec(path: str | Path) -> Spec:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} must be TOML: {error}") from None
     try:
-        return _spec(document, path)
+        return replace(_spec(document, path), text=text)
     except NmahwError as error:
         raise type(error)(f"{path}: {error}") from None
 

@@ -128,9 +128,10 @@ class Store:
         self.path = Path(path)
         self._lock = ExitStack()
         self._db: sqlite3.Connection | None = None
-        if self.path.is_dir():
+        # Not Path.is_dir, nor is_file: a name that is too long is an error there.
+        if os.path.isdir(self.path):
             raise EnvironmentProblem(f"results file {self.path} must be a file, not a folder")
-        if not write and not self.path.is_file():
+        if not write and not os.path.isfile(self.path):
             raise EnvironmentProblem(f"results file {self.path} must exist")
         try:
             if write:
