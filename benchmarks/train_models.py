@@ -88,6 +88,8 @@ RECORDED: dict[str, str] = {
     "mlp-mogami-constant": f"{_MOGAMI} --topology mlp-128 --set mean_error_constant=0.0566",
     "mlp-mogami-exact": f"{_MOGAMI} --topology mlp-128 --set product=exact",
     "resnet-mogami-fp32": f"mnist --method mogami --epochs 6 {_RESNET}",
+    "resnet-mogami-constant": f"mnist --method mogami --epochs 6 {_RESNET} "
+                              "--set mean_error_constant=0.0566",
     "resnet-mogami-exact": f"mnist --method mogami --epochs 6 {_RESNET} --set product=exact",
 }
 
