@@ -97,5 +97,26 @@ def children(pid):
     return found
 
 
+def lines(path):
+    """What runs left there."""
+    return path.read_text().split() if path.exists() else []
+
+
+def wait_until(true, seconds=120.0):
+    """Wait for `true`; what it came to."""
+    end = time.monotonic() + seconds
+    while not (found := true()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
+
+
+def alive(pid):
+    """Whether a process runs; one that only waits to be taken note of does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 if __name__ == "__main__":
     main()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sweep_stubs import alive, lines, wait_until
 
 from nmahw.sweep.store import Store
 
@@ -77,10 +78,6 @@ def sweep(tmp_path, address=None, task="place", spec=SPEC):
         env={**os.environ, "PYTHONPATH": str(HERE), "NMAHW_TEST_LOG": str(tmp_path / "log")})
 
 
-def lines(path):
-    return path.read_text().split() if path.exists() else []
-
-
 def test_a_running_scheduler_is_used_and_its_end_is_told(tmp_path, cluster):
     address, scheduler, _ = cluster
     client = sweep(tmp_path, address)
@@ -91,14 +88,25 @@ def test_a_running_scheduler_is_used_and_its_end_is_told(tmp_path, cluster):
     before = len(lines(tmp_path / "log"))
     (tmp_path / "r.sqlite").unlink()
     client = sweep(tmp_path, address, "tool")
-    end = time.monotonic() + 200
-    while len(lines(tmp_path / "log")) == before and time.monotonic() < end:
-        time.sleep(0.05)
+    assert wait_until(lambda: len(lines(tmp_path / "log")) > before)
     scheduler.send_signal(signal.SIGKILL)
     told, _ = client.communicate(timeout=200)
     assert client.returncode != 0 and "must go on running, but is gone" in told, told
     with Store(tmp_path / "r.sqlite") as store:
         assert not [row for row in store.attempts() if row["status"] == "done"]
+
+
+def test_an_interrupt_ends_tools_on_workers_that_go_on(tmp_path, cluster):
+    address, *_ = cluster
+    client = sweep(tmp_path, address, "tool")
+    assert wait_until(lambda: lines(tmp_path / "log"))
+    client.send_signal(signal.SIGINT)
+    told, _ = client.communicate(timeout=200)
+    assert "KeyboardInterrupt" in told, told
+    assert wait_until(lambda: not alive(int(lines(tmp_path / "log")[0])), 30)
+    client = sweep(tmp_path, address)
+    told, _ = client.communicate(timeout=200)
+    assert "done=6" in told, told
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sweep_stubs import children
+from sweep_stubs import alive, children, lines, wait_until
 
 from nmahw.sweep.store import Store
 
@@ -46,24 +46,6 @@ def start(spec, output, task, log, **environment):
         [sys.executable, str(HERE / "sweep_stubs.py"), str(spec), str(output), task],
         env={**os.environ, "NMAHW_TEST_LOG": str(log), "PYTHONPATH": str(HERE), **environment},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-
-
-def lines(path):
-    return path.read_text().split() if path.exists() else []
-
-
-def wait_until(true, seconds=120.0):
-    end = time.monotonic() + seconds
-    while not (found := true()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return found
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def done(path):
