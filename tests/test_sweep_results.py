@@ -15,7 +15,9 @@ import pytest
 
 from nmahw.cli import run as command_line
 from nmahw.errors import EnvironmentProblem, ModelError, UsageError
+from nmahw.sweep.columns import COLUMNS
 from nmahw.sweep.export import check_export, export_attempts, read_attempts
+from nmahw.sweep.page import page
 from nmahw.sweep.pareto import front, hypervolume, oriented
 from nmahw.sweep.points import points_of
 from nmahw.sweep.store import Store, point_key
@@ -266,6 +268,16 @@ def test_what_is_shared_is_the_last_word_on_a_key(results):
             ("a", "done", 99), ("e", "done", 99), ("g", "done", 99)]
         with pytest.raises(ModelError, match="NOT NULL"):
             store.add(attempts=[attempt("a", 4, device=None)])
+
+
+def test_a_page_escapes_names_and_takes_any_figures():
+    odd = "</script><img src=x onerror=alert(1)>\"'&"
+    point = {**dict.fromkeys(COLUMNS), "id": 1, "model": odd, "bits": odd, "arithmetic": odd,
+             "array": odd, "device": odd}
+    for x, y in ((0, 0), (1, 2**62), (5e-324, 1e18), (-3, 4)):
+        points = [{**point, "lut": x, "images_per_s": y}, {**point, "lut": y, "images_per_s": x}]
+        text = page(odd, points, [True, False], "lut", "images_per_s", [odd, odd])
+        assert "<img" not in text and text.count("</script>") == 2
 
 
 def test_an_empty_export_has_heads(tmp_path):

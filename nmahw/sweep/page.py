@@ -59,7 +59,7 @@ class _Axis:
         if self.is_log:
             exponents = range(math.floor(self._low), math.ceil(self._high) + 1)
             found = [factor * 10.0**e for e in exponents for factor in (1, 2, 5)]
-            inside = [v for v in found if self._low <= math.log10(v) <= self._high]
+            inside = [v for v in found if v and self._low <= math.log10(v) <= self._high]
             return inside if len(inside) <= 10 else inside[::3]
         step = 10.0 ** math.floor(math.log10((self._high - self._low) / 4))
         step = next(step * f for f in (1, 2, 5, 10) if (self._high - self._low) / (step * f) <= 8)
