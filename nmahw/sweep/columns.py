@@ -1,8 +1,9 @@
 """What is known of a point of a sweep: names, units, and which way is better.
 
-Tables, filters, constraints, objectives and the page all list these. One more that place and route
-tells is a line here, its type in `nmahw.sweep.store`, and its value in `nmahw.sweep.job.place_task`;
-one that follows from others is a line here and its value in `nmahw.sweep.points`.
+Tables, filters, constraints, objectives and the page all list these. One more that place and
+route tells is a line here, its type in `nmahw.sweep.store`, and its value in
+`nmahw.sweep.job.place_task`; one that follows from others is a line here and its value in
+`nmahw.sweep.points`.
 """
 
 import difflib
