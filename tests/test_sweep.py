@@ -431,6 +431,8 @@ def test_a_search_waits_for_what_its_workers_do(spec, store):
     other = plan.next_task()
     assert other.label[1].design != task.label[1].design
     assert plan.next_task() is None
+    plan.tick(5, 2)
+    assert plan.progress.running == 2
 
 
 def test_a_search_for_what_nobody_can_tell_is_refused_at_once(tmp_path, spec):

@@ -78,7 +78,8 @@ def test_conditions(text, row, wanted):
     ("lut < 5; DROP TABLE attempts", "cannot be"),
     ("lut < 5 or 1=1 --", "cannot be read"), ("lut < 1_000", "cannot be read"),
     ("(" * 80 + "lut < 5" + ")" * 80, "levels"), ("lut < 1 or " * 400 + "lut < 1", "words"),
-    ("device = 'open", "cannot be read"), ("lut < 5 and", "its end"),
+    ("device = 'open", "cannot be read"), ("device = x-25k", "text stands in quotes"),
+    ("lut < 5 and", "its end"),
 ])
 def test_what_is_no_condition_is_refused(text, said):
     with pytest.raises(UsageError, match=said):
@@ -131,8 +132,21 @@ def test_exports(results, tmp_path):
         export_attempts(results, tmp_path / "r.txt")
 
 
+def test_parquet_has_the_same_types_whatever_is_missing(results, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    full = parquet.read_table(export_attempts(results, tmp_path / "r.parquet"))
+    assert full["lut"].to_pylist() == [100, 102, 300, 5000, None]
+    with Store(tmp_path / "empty.sqlite", write=True):
+        pass
+    empty = parquet.read_table(export_attempts(tmp_path / "empty.sqlite", tmp_path / "e.parquet"))
+    kinds = {field.name: str(field.type) for field in full.schema}
+    assert kinds == {field.name: str(field.type) for field in empty.schema}
+    assert (kinds["lut"], kinds["fmax_mhz"], kinds["reason"], kinds["versions"]) == (
+        "int64", "double", "string", "string")
+
+
 def test_parquet_or_how_to_get_it(results, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(EnvironmentProblem, match=r'pip install "nmahw\[parquet\]"'):
         export_attempts(results, tmp_path / "r.parquet")
 
@@ -329,7 +343,8 @@ def test_the_table_names_commands_that_build_again(results, capsys):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (["--x", "luts"], "did you mean 'lut'"), (["--x", "device"], "column must be one of"),
+    (["--x", "luts"], "did you mean 'lut'"), (["--x", "LUT"], "did you mean 'lut'"),
+    (["--x", "device"], "column must be one of"),
     (["--y", "lut"], "different columns"), (["--where", "lut < 0"], "none of 4 does"),
     (["--x", "seeds"], "less or more is better"), (["--rebuild", "99"], "not 99"),
     (["--rebuild", "5"], "one that was built, not 5"),

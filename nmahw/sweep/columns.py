@@ -78,8 +78,10 @@ SHOWN: tuple[str, ...] = tuple(name for name, one in COLUMNS.items() if one.is_s
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` for the nearest of `known`, or nothing."""
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    # Titles, which people see, have capitals.
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(word).lower(), list(names), n=1, cutoff=0.5)
+    return f" (did you mean {names[near[0]]!r}?)" if near else ""
 
 
 def column(name: str, numeric: bool = False) -> Column:

@@ -324,5 +324,5 @@ def _find_scheduler(address: str) -> None:
 def _why(future: object) -> str:
     if future.status == "error":
         with suppress(Exception):
-            return f"{type(future.exception(timeout=1)).__name__}"
-    return f"task {future.status}"
+            return f"its worker ended ({type(future.exception(timeout=1)).__name__})"
+    return f"its task is {future.status}"

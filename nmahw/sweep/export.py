@@ -47,8 +47,12 @@ def _parquet(rows: list[dict]) -> bytes:
     import pyarrow
     import pyarrow.parquet
     sink = io.BytesIO()
+    kinds = {int: pyarrow.int64(), (int, float): pyarrow.float64()}
+    # Columns have their types even where all values are missing, so that exports go together.
+    schema = pyarrow.schema([(name, kinds.get(_COLUMNS[name], pyarrow.string()))
+                             for name in (rows[0] if rows else _COLUMNS)])
     flat = [{name: _flat(value) for name, value in row.items()} for row in rows]
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat), sink)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat, schema), sink)
     return sink.getvalue()
 
 

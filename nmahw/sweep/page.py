@@ -116,7 +116,7 @@ def page(title: str, points: Sequence[Mapping[str, object]], on_front: Sequence[
 <h1>{escape(title)}</h1>
 <p class="soft"><span id="count">{len(points):,}</span> designs; filled: on the front of
 {escape(COLUMNS[x].title)} and {escape(COLUMNS[y].title)}, before filtering. Point at one for
-its name, click for the command that rebuilds it.</p>
+its name{", click for the command that rebuilds it" if any(commands) else ""}.</p>
 <form>{filters}</form>
 <section>{_plot(points, on_front, x, y, colours)}<ul class="legend">{legend}</ul>
 <p id="about" aria-live="polite">&nbsp;</p><pre id="command"></pre></section>

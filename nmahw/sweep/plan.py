@@ -95,7 +95,8 @@ class SweepPlan:
 
     def tick(self, running: int, workers: int) -> None:
         """See `nmahw.sweep.engine.Plan`."""
-        self.progress.running = running
+        # Workers have some more tasks that wait.
+        self.progress.running = min(running, workers)
         self._show(self.progress)
 
     def finished(self, results: Sequence[tuple[Task, dict]]) -> None:

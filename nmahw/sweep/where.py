@@ -57,7 +57,8 @@ class _Parser:
         while text[position:].strip():
             match = _TOKEN.match(text, position)
             if not match:
-                raise self._wrong("cannot be read", len(text) - len(text[position:].lstrip()))
+                raise self._wrong("this cannot be read (a text stands in quotes)",
+                                  len(text) - len(text[position:].lstrip()))
             self._tokens.append((match.lastgroup, match[match.lastgroup],
                                  match.start(match.lastgroup)))
             position = match.end()
