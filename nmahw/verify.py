@@ -26,6 +26,7 @@ from .errors import MismatchError, ModelError, UsageError
 from .link import CRC_BYTES, FLAG, HEADER_BYTES, REPLY, Request
 from .link.description import Description
 from .link.frames import Decoder, Frame, encode
+from .link.recognise import network_run
 from .mismatch import describe
 from .network import Network
 from .toolchain import Tool
@@ -67,20 +68,25 @@ class BuiltFolder:
         Raises
         ------
         UsageError
-            It is no such folder, or nothing can be taken back for its device.
+            It is no such folder, nothing can be taken back for its device, or its weights are not
+            in it.
         ModelError
             A file is not the one that was built.
         """
         try:
             report = json.loads((folder / REPORT).read_text())
             name, files = report["board"], dict(report["files"])
-            numbers = [report[key] for key in ("clock_hz", "baud", "cycles_per_image")]
+            images = dict(report.get("array", {})).get("images", 1)
+            numbers = [*(report[key] for key in ("clock_hz", "baud", "cycles_per_image")), images]
             if not isinstance(name, str) or not all(
                     isinstance(number, (int, float)) and 1 <= number < 1e12 for number in numbers):
                 raise ValueError
         except (OSError, ValueError, KeyError, TypeError):
             raise UsageError(f"folder must be one that 'nmahw build' wrote to, with {REPORT} in "
                              f"it, not {folder}") from None
+        if report.get("weights") == "loaded":
+            raise UsageError("weights must be constant in a design that is taken back, not loaded "
+                             "at start")
         board = BOARDS.get(name)
         family = board.fpga().rules
         if family.name not in READBACKS:
@@ -97,6 +103,12 @@ class BuiltFolder:
                 raise ModelError(f"{folder / name} must be the file that {REPORT} tells of, but "
                                  f"its SHA-256 is another")
         return cls(board, report, folder / (bitstream if from_bitstream else ROUTED_NETLIST))
+
+    @property
+    def batch_cycles(self) -> int:
+        """Clock cycles that an image may take: images in lockstep are done at the same time."""
+        images = dict(self.report.get("array", {})).get("images", 1)
+        return int(self.report["cycles_per_image"] * images)
 
 
 @dataclass(frozen=True)
@@ -148,10 +160,13 @@ def verify(folder: Path, network: Network, images: np.ndarray, bench: Workbench 
     """
     bench = bench or Workbench()
     built = BuiltFolder.read(folder)
-    sha256 = network_sha256(network)
-    if sha256 != built.report.get("network_sha256"):
+    title = network.title
+    # An approximate arithmetic makes another network of the one in the file.
+    network = network_run(network, str(built.report.get("arithmetic", "")),
+                          str(built.report.get("network_sha256")))
+    if network is None:
         raise UsageError(f"model must be the one that was built, {built.report.get('network')!r}, "
-                         f"not {network.title!r}")
+                         f"not {title!r}")
     images = network.check_input(images)
     if not len(images):
         raise UsageError("there must be at least one image to verify with")
@@ -185,13 +200,13 @@ def run_images(netlist: Netlist, built: BuiltFolder, network: Network, images: n
         bench.cache, bench.say, bench.group)
     report = built.report
     clocks_a_bit = report["clock_hz"] / report["baud"]
-    conversations = [_Conversation(network, images[lane::lanes], report["cycles_per_image"],
-                                   clocks_a_bit) for lane in range(lanes)]
+    conversations = [_Conversation(network, images[lane::lanes], built.batch_cycles, clocks_a_bit)
+                     for lane in range(lanes)]
     with tempfile.TemporaryDirectory(prefix="nmahw-") as scratch:
         sent, came = Path(scratch) / "in", Path(scratch) / "out"
         sent.write_bytes(b"".join(struct.pack("<I", len(one.words)) + one.words.tobytes()
                                   for one in conversations))
-        quiet = 2 * report["cycles_per_image"] + int(40 * clocks_a_bit) + 2000
+        quiet = 2 * built.batch_cycles + int(40 * clocks_a_bit) + 2000
         bench.run(Tool("the simulation", (str(program),)),
                   [f"--lanes={lanes}", f"--clocks-per-bit={clocks_a_bit:.6f}", f"--quiet={quiet}",
                    f"--in={sent}", f"--out={came}"], program.parent, Path(scratch) / "log",
@@ -211,7 +226,7 @@ def run_images(netlist: Netlist, built: BuiltFolder, network: Network, images: n
 class _Conversation:
     """What one host sends, and what must come back."""
 
-    def __init__(self, network: Network, images: np.ndarray, cycles_per_image: int,
+    def __init__(self, network: Network, images: np.ndarray, batch_cycles: int,
                  clocks_a_bit: float):
         self._network = network
         before, after = network.input_format, network.output_format
@@ -229,7 +244,7 @@ class _Conversation:
             # Answers, which escapes may double, and the image itself take their time.
             if frame.kind == Request.RUN:
                 line = int(10 * clocks_a_bit * (2 * answer - len(frame.payload)))
-                words.append(_IDLE + max(line, cycles_per_image))
+                words.append(_IDLE + max(line, batch_cycles))
             elif frame.kind == Request.IDENTIFY:
                 words.append(_IDLE + int(10 * clocks_a_bit * _DESCRIPTION_BYTES))
         self.words = np.array(words, "<u4")

@@ -188,6 +188,7 @@ class StandIn:
     rows: int = 1
     columns: int = 1
     images: int = 1
+    store: None = None
     program: _Program = _Program()
     schedule: _Schedule = _Schedule()
 

@@ -3,6 +3,7 @@
 import random
 import shutil
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,23 @@ def test_answers_are_right_however_bad_the_line_is(monkeypatch):
         assert host.repeated > 0
 
 
+def test_a_board_that_still_computes_for_another_host_is_waited_for():
+    design = small_design()
+    images = np.random.default_rng(2).integers(0, 16, (6, 5))
+    board = Board(design)
+    host = Host(board, timeout_s=2.0, clock=board.clock)
+    reply, free_s = board._reply, board.now + 1.5
+
+    def busy(frame):
+        return reply(frame) if board.now >= free_s else Frame(
+            Request.ERROR | REPLY, frame.sequence, bytes([ErrorCode.BUSY]))
+    board._reply = busy
+    assert sorted(answer.index for answer in host.run(images)) == list(range(6))
+    free_s = board.now + 100
+    with pytest.raises(EnvironmentProblem, match="must answer image"):
+        list(host.run(images))
+
+
 def test_a_dead_line_is_given_up():
     board = Board(small_design(), damage=1.0)
     board._carry = lambda data: b""
@@ -135,6 +153,14 @@ def test_counters_and_description():
 def test_what_is_no_description_is_refused(payload):
     with pytest.raises(MismatchError):
         Description.decode(payload)
+
+
+@pytest.mark.parametrize("number", ["inputs", "input_bytes", "outputs", "output_bytes",
+                                    "outstanding"])
+def test_a_board_without_images_or_elements_is_refused(number):
+    described = replace(Description.of(small_design(), 1), **{number: 0})
+    with pytest.raises(MismatchError, match="must have images, elements and bytes"):
+        Description.decode(described.encode())
 
 
 def test_long_texts_are_cut_between_characters():

@@ -40,7 +40,6 @@ BYTES = WeightStore(4, 8, 1 << 10)
 NARROW = WeightStore(2, 8)
 ANY = WeightStore()
 
-
 #: Its tiles are read in no more cycles than a step has.
 CONVOLUTION = Network(TensorFormat((2, 4, 3), 0, 15), (
     Conv2d(np.random.default_rng(9).integers(-8, 8, (5, 2, 2, 2))),))
@@ -55,7 +54,7 @@ def loaded(name, arithmetic, rows, columns, store):
 # Words of a tile, which passes are loaded and how many cycles activations have to wait are
 # different ones: the last columns say so, lest the choice of cases goes stale.
 CASES = [
-        ("lenet-like", "l1", 4, 4, BYTES, 2, [0, 0, 1, 1], 0),
+    ("lenet-like", "l1", 4, 4, BYTES, 2, [0, 0, 1, 1], 0),
     ("lenet-like", "quarter_square", 3, 9, BYTES, 3, [0, 0, 1, 1], 0),
     ("lenet-like", "bit_serial", 2, 9, NARROW, 4, [0, 0, 1, 1], 1),
     ("convolution", "bit_serial", 2, 3, NARROW, 2, [1], 0),

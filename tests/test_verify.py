@@ -15,8 +15,10 @@ from nmahw.boards import BOARDS
 from nmahw.build import REPORT, ROUTED_NETLIST, board_pins, build
 from nmahw.bundled import load_model, sample_for
 from nmahw.cli import run as command
-from nmahw.errors import MismatchError, ModelError, UsageError
+from nmahw.design import Design
+from nmahw.errors import BuildError, MismatchError, ModelError, UsageError
 from nmahw.verify import BuiltFolder, check_clock, run_images, verify
+from nmahw.verilog import network_sha256
 
 
 @pytest.fixture
@@ -29,6 +31,12 @@ def folder(tmp_path):
         document["files"][name] = hashlib.sha256(name.encode()).hexdigest()
     (tmp_path / REPORT).write_text(json.dumps(document))
     return tmp_path
+
+
+def rewritten(folder, **values):
+    document = json.loads((folder / REPORT).read_text()) | values
+    (folder / REPORT).write_text(json.dumps(document))
+    return folder
 
 
 def test_a_built_folder_is_known_by_its_files(folder):
@@ -51,16 +59,38 @@ def test_other_folders_are_refused(tmp_path, text, capsys):
 
 
 def test_a_family_that_cannot_be_taken_back_is_refused(folder):
-    document = json.loads((folder / REPORT).read_text()) | {"board": "tang_nano_9k"}
-    (folder / REPORT).write_text(json.dumps(document))
     with pytest.raises(UsageError, match="must be one of ecp5, ice40, not gowin"):
-        BuiltFolder.read(folder)
+        BuiltFolder.read(rewritten(folder, board="tang_nano_9k"))
 
 
 def test_another_network_than_the_built_one_is_refused(folder):
     network = load_model("digits-w4a4")
     with pytest.raises(UsageError, match="the one that was built, 'another'"):
         verify(folder, network, np.zeros((1, *network.input_format.shape), int))
+
+
+def test_a_network_by_an_approximate_arithmetic_is_the_one_that_was_built(folder):
+    network = load_model("digits-w4a4")
+    design = Design.of(network, "gate", 1, 1)
+    assert network_sha256(design.network) != network_sha256(network)
+    rewritten(folder, arithmetic=str(design.arithmetic),
+              network_sha256=network_sha256(design.network))
+    # The file, which is no netlist, is what comes next.
+    with pytest.raises(BuildError, match=ROUTED_NETLIST):
+        verify(folder, network, np.zeros((1, *network.input_format.shape), int))
+    with pytest.raises(UsageError, match="the one that was built, 'another'"):
+        verify(folder, load_model("digits-int8"), np.zeros((1, 64), int))
+
+
+def test_a_batch_takes_longer_than_an_image(folder):
+    assert BuiltFolder.read(folder).batch_cycles == 100
+    assert BuiltFolder.read(rewritten(
+        folder, array={"rows": 2, "columns": 2, "images": 3})).batch_cycles == 300
+
+
+def test_loaded_weights_are_refused(folder):
+    with pytest.raises(UsageError, match="weights must be constant"):
+        BuiltFolder.read(rewritten(folder, weights="loaded"))
 
 
 @pytest.mark.long

@@ -142,6 +142,10 @@ class Description:
                        else None)
         except (struct.error, IndexError):
             raise MismatchError("the board's description must be whole, but is cut off") from None
+        if 0 in (outstanding, inputs, input_bytes, outputs, output_bytes) \
+                or (weights and weights.block_bits % 8):
+            raise MismatchError("the board's description must have images, elements and bytes, "
+                                "and whole bytes in words of weights")
         return cls(texts[0], texts[1], sha256.hex(), inputs, input_bytes, outputs, output_bytes,
                    bool(flags & _SIGNED_OUTPUT), cycles, clock_hz, outstanding, weights)
 

@@ -31,6 +31,8 @@ COUNTERS: tuple[str, ...] = ("images", "bad_frames", "dropped_images", "cycles")
 LOAD_BYTES = 1024
 # A dead line is found out in some seconds; a bad one still carries images.
 _TRIES, _IMAGE_TRIES, _LOAD_TRIES = 5, 10, 3
+# A busy board is asked again after this part of the time-out, so that all tries take all of it.
+_BUSY_SHARE = 1 / _IMAGE_TRIES
 
 
 class Line(Protocol):
@@ -205,9 +207,12 @@ class Host:
                     del sent[frame.sequence]
                     yield Answer(item.index, outputs, cycles, now - item.at_s, item.tries)
                 elif frame.kind == Request.ERROR | REPLY:
+                    item.deadline_s = now  # again
                     if self._judge(frame.payload) == ErrorCode.NOT_LOADED:
                         self.load(self.weights)  # the board was reset
-                    item.deadline_s = now  # again
+                    else:
+                        # It still computes for a host before; a batch of images takes its time.
+                        item.deadline_s += self._timeout_s * _BUSY_SHARE
             for sequence in [s for s, item in sent.items() if item.deadline_s <= now]:
                 item = sent.pop(sequence)
                 if item.tries >= _IMAGE_TRIES:

@@ -25,7 +25,7 @@ def weight_image(board: Description, network: Network) -> bytes:
     """
     wanted = board.weights
     store = WeightStore(wanted.blocks, wanted.block_bits, wanted.block_words)
-    design = Design.of(network, board.arithmetic.split()[0], wanted.rows, wanted.columns,
+    design = Design.of(network, board.arithmetic.partition(" ")[0], wanted.rows, wanted.columns,
                        store=store)
     image = design.schedule.layout.image
     if (len(image), zlib.crc32(image)) != (wanted.size, wanted.crc32):

@@ -12,7 +12,7 @@ from ..network import Network
 from ..verilog import network_sha256
 from .description import Description
 
-__all__ = ["network_on"]
+__all__ = ["network_on", "network_run"]
 
 
 def network_on(board: Description, model: str | Path | None = None) -> Network | None:
@@ -26,19 +26,35 @@ def network_on(board: Description, model: str | Path | None = None) -> Network |
         The board runs another network than `model`.
     """
     for name in ([model] if model is not None else models()):
-        network = load_model(name)
-        for candidate in (network, _approximated(network, board.arithmetic)):
-            if candidate is not None and network_sha256(candidate) == board.network_sha256:
-                return candidate
+        found = network_run(load_model(name), board.arithmetic, board.network_sha256)
+        if found is not None:
+            return found
     if model is not None:
         raise MismatchError(f"the board must run {model}, but it runs another network: "
                             f"{board.title!r} by {board.arithmetic}")
     return None
 
 
+def network_run(network: Network, arithmetic: str, sha256: str) -> Network | None:
+    """`network` as a design by `arithmetic` runs it; None if that has another hash.
+
+    Parameters
+    ----------
+    network : Network
+    arithmetic : str
+        What the design says of itself, its name first.
+    sha256 : str
+        Of what the design runs; 64 hexadecimal digits.
+    """
+    for candidate in (network, _approximated(network, arithmetic)):
+        if candidate is not None and network_sha256(candidate) == sha256:
+            return candidate
+    return None
+
+
 def _approximated(network: Network, arithmetic: str) -> Network | None:
     """`network` as an approximate arithmetic computes it; None if that is no such arithmetic."""
-    name = arithmetic.split()[0] if arithmetic else ""
+    name = arithmetic.partition(" ")[0]
     if name not in ARITHMETICS or ARITHMETICS.get(name).exact:
         return None
     try:

@@ -37,7 +37,7 @@ def check_design(design: "Design") -> None:
     UsageError
         Weights that are loaded at start.
     """
-    if getattr(design, "store", None) is not None:
+    if design.store is not None:
         raise UsageError("weights must be constant behind registers, not loaded at start")
     network = design.network
     for what, fmt in (("elements", network.input_format), ("results", network.output_format)):
