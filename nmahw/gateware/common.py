@@ -4,7 +4,8 @@ from amaranth.hdl import Module, Shape, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Member
 
-__all__ = ["Tags", "Loop", "delayed", "delayed_tags", "choose", "per_image", "of_images"]
+__all__ = ["Tags", "Loop", "delayed", "delayed_tags", "choose", "per_image", "of_images",
+           "image_suffix"]
 
 
 class Tags(data.Struct):
@@ -82,6 +83,11 @@ def per_image(member: Member, images: int) -> Member:
 def of_images(port: Value, images: int) -> list[Value]:
     """The ports of all images: see `per_image`."""
     return [port] if images == 1 else list(port)
+
+
+def image_suffix(image: int) -> str:
+    """What names of the image's parts end with; those of the first one have plain names."""
+    return f"_image{image}" if image else ""
 
 
 def choose(m: Module, index: Value, options: list, name: str) -> Value:

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..schedule import Schedule
 from .accumulators import EARLY_CYCLES, Accumulators
 from .array import SystolicArray
-from .common import Tags, delayed_tags, of_images
+from .common import Tags, delayed_tags, image_suffix, of_images
 from .loaded_weights import LoadedWeights, loading_signature
 from .weights import HeldWeights, WeightMemory
 
@@ -70,7 +70,7 @@ class Engine(wiring.Component):
         arrays = [SystolicArray(arithmetic, schedule.rows, schedule.columns, schedule.hop, held)
                   for _ in range(schedule.images)]
         for image, array in enumerate(arrays):
-            m.submodules[f"array{_of(image)}"] = array
+            m.submodules[f"array{image_suffix(image)}"] = array
         m.submodules.weights = weights = self.weights
         m.submodules.accumulators = accumulators = self.accumulators
         for image, array in enumerate(arrays):
@@ -103,7 +103,8 @@ class Engine(wiring.Component):
         schedule, arithmetic, weights = self.schedule, self.arithmetic, self.weights
         bits = arithmetic.activation.bits
         for row in range(schedule.rows):
-            m.submodules[f"row_unit{row}{_of(image)}"] = unit = arithmetic.create_row_unit()
+            unit = arithmetic.create_row_unit()
+            m.submodules[f"row_unit{row}{image_suffix(image)}"] = unit
             lanes = self.activations[image * schedule.rows + row]
             taps = [lanes[tap][:bits] for tap in range(arithmetic.taps)]
             m.d.comb += [unit.activations.eq(Cat(taps)), unit.phase.eq(self.phases[row]),
@@ -113,7 +114,3 @@ class Engine(wiring.Component):
             else:
                 for column in range(schedule.columns):
                     m.d.comb += array.codes[row][column].eq(weights.codes[row][column])
-
-
-def _of(image: int) -> str:
-    return f"_image{image}" if image else ""

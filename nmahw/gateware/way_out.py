@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arith import range_shape
 from ..schedule import Schedule
-from .common import Tags, delayed, of_images, per_image
+from .common import Tags, delayed, image_suffix, of_images, per_image
 from .configuration import Configuration
 from .pool import PoolUnit, pool_fields
 from .rescale import RescaleUnit, rescale_fields
@@ -111,7 +111,7 @@ class WayOut(wiring.Component):
                 scales.append(ScaleUnit(
                     schedule.scale_terms, biases, bias_shape, self.sums[0].shape(),
                     range_shape(*ranges["biased"])))
-                m.submodules[f"scale{_of(image)}"] = scales[-1]
+                m.submodules[f"scale{image_suffix(image)}"] = scales[-1]
             words = scales[0].words
         m.submodules.biases = bias_memory = Memory(
             shape=scales[0].word.shape() if scales else bias_shape, depth=len(words), init=words)
@@ -132,8 +132,8 @@ class WayOut(wiring.Component):
         results, word = [], None
         chosen = delayed(m, channel, lead, "chosen")
         for image in range(schedule.images):
-            value = Signal.like(self.sums[0], name=f"sum{_of(image)}", reset_less=True)
-            arrived = delayed(m, value, 1, f"value{_of(image)}")
+            value = Signal.like(self.sums[0], name=f"sum{image_suffix(image)}", reset_less=True)
+            arrived = delayed(m, value, 1, f"value{image_suffix(image)}")
             word = delayed(m, bias.data, 1 + lead, "bias") if word is None else word
             m.d.sync += value.eq(Array(self.sums[image * columns + column]
                                        for column in range(columns))[chosen])
@@ -141,7 +141,7 @@ class WayOut(wiring.Component):
                 m.d.comb += [scales[image].value.eq(arrived), scales[image].word.eq(word)]
                 biased = scales[image].o
             else:
-                biased = Signal(range_shape(*ranges["biased"]), name=f"biased{_of(image)}",
+                biased = Signal(range_shape(*ranges["biased"]), name=f"biased{image_suffix(image)}",
                                 reset_less=True)
                 m.d.sync += biased.eq(arrived + word)
             results.append(biased)
@@ -165,7 +165,7 @@ class WayOut(wiring.Component):
         if schedule.pool_cycles:
             for image, result in enumerate(results):
                 pool = PoolUnit(schedule, cfg, ranges["before"], ranges["total"])
-                m.submodules[f"pool{_of(image)}"] = pool
+                m.submodules[f"pool{image_suffix(image)}"] = pool
                 m.d.comb += [pool.i.eq(result), pool.channel.eq(state["channel"]),
                              pool.valid.eq(state["valid"]),
                              pool.window_first.eq(state["window_first"])]
@@ -209,11 +209,7 @@ class WayOut(wiring.Component):
         for image, value in enumerate(values):
             unit = RescaleUnit(self.configuration, slot, self.schedule.rescales(slot),
                                self._ranges[before], self._ranges[after])
-            m.submodules[f"rescale_{slot}{_of(image)}"] = unit
+            m.submodules[f"rescale_{slot}{image_suffix(image)}"] = unit
             m.d.comb += unit.i.eq(value)
             units.append(unit.o)
         return units
-
-
-def _of(image: int) -> str:
-    return f"_image{image}" if image else ""
