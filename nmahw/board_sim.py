@@ -87,6 +87,7 @@ class VirtualBoard:
         self.port = ""
         self._process: subprocess.Popen | None = None
         self._open: list[int] = []
+        self._link: Path | None = None
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
@@ -104,9 +105,10 @@ class VirtualBoard:
         Raises
         ------
         EnvironmentProblem, BuildError
-            See `nmahw.verilate.build_simulator`; or the address cannot be had.
+            See `nmahw.verilate.build_simulator`; or the address cannot be had, or the link
+            cannot be made.
         UsageError
-            `link` is there already and is no link.
+            `link` is there already and is no link to a pseudo-terminal.
         """
         program = build_simulator(board_rtlil(self.design, self.clock_hz, self.baud), self.cache,
                                   self.say, harness=_HARNESS)
@@ -136,7 +138,8 @@ class VirtualBoard:
         for number in self._open:
             os.close(number)
         self._open.clear()
-        if getattr(self, "_link", None) is not None:
+        # Another board may have put its own in the place of ours meanwhile.
+        if self._link is not None and _target(self._link) == self.port:
             self._link.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -163,11 +166,7 @@ class VirtualBoard:
         tty.setraw(host)
         name = os.ttyname(host)
         if link is not None:
-            if link.is_symlink():
-                link.unlink()
-            elif link.exists():
-                raise UsageError(f"link must be a new name, but {link} is there already")
-            link.symlink_to(name)
+            _make_link(link, name)
             self._link = link
         self._spawn(command, board)
         return name
@@ -176,8 +175,9 @@ class VirtualBoard:
         try:
             self._listener = socket.create_server(address)
         except OSError as error:
+            reason = (error.strerror or str(error)).partition(" (while")[0]
             raise EnvironmentProblem(f"address {address[0]}:{address[1]} must be free and ours: "
-                                     f"{error.strerror or error}") from None
+                                     f"{reason}") from None
         ours, board = socket.socketpair()
         self._spawn(command, board.fileno())
         board.close()
@@ -195,6 +195,27 @@ class VirtualBoard:
                 host, _ = self._listener.accept()
                 with host:
                     _relay(host, board, self._closing)
+
+
+def _target(link: Path) -> str | None:
+    """What `link` points to, whether that is there or not; None when it is no link."""
+    try:
+        return os.readlink(link)
+    except OSError:
+        return None
+
+
+def _make_link(link: Path, terminal: str) -> None:
+    """Make `link` point to a pseudo-terminal, in the place of one that a killed board left."""
+    folder = os.path.dirname(terminal) + os.sep
+    try:
+        if (_target(link) or "").startswith(folder):
+            link.unlink()
+        link.symlink_to(terminal)
+    except FileExistsError:
+        raise UsageError(f"link must be a new name, but {link} is there already") from None
+    except OSError as error:
+        raise EnvironmentProblem(f"link {link} must be writable: {error.strerror}") from None
 
 
 def _relay(host: socket.socket, board: socket.socket, closing: threading.Event) -> None:

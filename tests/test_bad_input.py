@@ -1,12 +1,14 @@
 """What a person can get wrong with data files, checkpoints, ports and outputs is told plainly."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nmahw.board_sim import VirtualBoard
 from nmahw.cli import run as run_cli
 from nmahw.errors import EnvironmentProblem, ModelError, UsageError
 from nmahw.link.ports import SerialLine
@@ -110,6 +112,19 @@ def test_what_cannot_be_a_port(port):
         SerialLine(port, 115200)
 
 
+@pytest.mark.parametrize("baud", [0, -1, 1 << 31, 99_999_999_999])
+def test_what_cannot_be_a_baud_rate(baud):
+    with pytest.raises(UsageError, match=f"baud rate must be 1..100000000, not {baud}"):
+        SerialLine("nowhere", baud)
+
+
+@pytest.mark.parametrize("seconds", ["inf", "1e300", "nan", "0"])
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_what_nobody_can_wait_for(command, seconds, capsys):
+    assert run_cli([command, "--port", "nowhere", "--timeout", seconds]) == UsageError.exit_code
+    assert "--timeout" in capsys.readouterr().err
+
+
 def test_a_file_is_no_serial_port(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(EnvironmentProblem, match="must be a serial port, but is not"):
@@ -123,6 +138,65 @@ def test_a_simulated_board_that_ends_by_itself_is_told(monkeypatch, capsys):
     code = run_cli(["board-sim", "digits-w4a4", "--array", "2x2", "--tcp", "127.0.0.1:0"])
     assert code == EnvironmentProblem.exit_code
     assert "ended with exit code 1" in capsys.readouterr().err
+
+
+@pytest.fixture
+def ended_board(monkeypatch):
+    """A virtual board whose simulation is a program that ends at once."""
+    program = shutil.which("true")
+    if program is None:
+        pytest.skip("there is no program that only ends")
+    monkeypatch.setattr("nmahw.board_sim.build_simulator",
+                        lambda *arguments, **options: Path(program))
+    monkeypatch.setattr("nmahw.board_sim.board_rtlil", lambda *arguments: "")
+    return VirtualBoard(None, 1)
+
+
+def test_a_link_is_put_only_in_the_place_of_another_boards(ended_board, tmp_path):
+    link, kept = tmp_path / "board", tmp_path / "kept"
+    kept.write_text("kept")
+    link.symlink_to("/dev/pts/9999")  # of a board that was killed
+    with ended_board as board:
+        port = board.start(link=link)
+        assert str(link.readlink()) == port
+    assert not link.is_symlink()
+    for taken in (kept, tmp_path, link):
+        link.unlink(missing_ok=True)
+        link.symlink_to(kept)
+        with ended_board as board, pytest.raises(UsageError, match="is there already"):
+            board.start(link=taken)
+        assert link.readlink() == kept and kept.read_text() == "kept"
+
+
+def test_a_link_of_a_later_board_stays(ended_board, tmp_path):
+    link = tmp_path / "board"
+    with ended_board as board:
+        board.start(link=link)
+        link.unlink()
+        link.symlink_to("/dev/pts/9999")
+    assert str(link.readlink()) == "/dev/pts/9999"
+
+
+def test_a_link_that_cannot_be_made_is_told(ended_board, tmp_path):
+    with ended_board as board, pytest.raises(EnvironmentProblem, match="must be writable"):
+        board.start(link=tmp_path / "none" / "board")
+
+
+def test_a_link_to_a_socket_is_refused(capsys):
+    code = run_cli(["board-sim", "digits-w4a4", "--array", "2x2", "--tcp", "127.0.0.1:0",
+                    "--link", "board"])
+    assert code == UsageError.exit_code
+    assert "--link or --tcp" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
+def test_a_board_that_leaves_is_told():
+    board, ours = os.openpty()
+    with SerialLine(os.ttyname(ours), 115200) as line:
+        os.close(ours)
+        os.close(board)
+        with pytest.raises(EnvironmentProblem, match="unplugged, or its simulation ended"):
+            line.read(5.0)
 
 
 def test_a_convolution_at_the_end_is_refused_by_integers(tmp_path, capsys):

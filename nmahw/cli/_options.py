@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ..network import Network
 
 __all__ = ["Model", "Arithmetic", "Arithmetics", "Array", "Baud", "Data", "DeviceName", "Jobs",
-           "Lockstep", "Port", "Share", "Weights", "load_data", "read_array", "read_arithmetics",
-           "read_bits", "read_choice", "read_integers", "read_ratio", "read_shape"]
+           "Lockstep", "Port", "Share", "Timeout", "Weights", "load_data", "read_array",
+           "read_arithmetics", "read_bits", "read_choice", "read_integers", "read_ratio",
+           "read_shape"]
 
 #: Word that stands for everything there is, or for the bundled sample.
 ALL, SAMPLE = "all", "sample"
@@ -49,6 +50,10 @@ Port = Annotated[str, typer.Option(
     help="Where the board is: /dev/ttyUSB0, what 'nmahw board-sim' says, or tcp://HOST:PORT.")]
 Baud = Annotated[int, typer.Option(
     "--baud", metavar="N", min=300, help="Of a serial port.")]
+# The system's waiting knows no number much above.
+Timeout = Annotated[float, typer.Option(
+    "--timeout", metavar="S", min=0.01, max=86_400,
+    help="Seconds an answer may take, the line's own time apart.")]
 Jobs = Annotated[int, typer.Option(
     "--jobs", metavar="N", min=1, help="Programs that run at the same time.")]
 

@@ -24,7 +24,8 @@ def command(
         ] = None,
         link: Annotated[Path | None, typer.Option(
             "--link", metavar="FILE", show_default=False,
-            help="Also make a symbolic link of this name to the pseudo-terminal.")] = None,
+            help="Also make a symbolic link of this name to the pseudo-terminal; one that an "
+                 "earlier board left behind is replaced.")] = None,
         uart: Annotated[bool, typer.Option(
             "--uart", help="Simulate the UART's pins bit by bit, which is much slower.")] = False,
         baud: Annotated[int, typer.Option(
@@ -46,6 +47,8 @@ def command(
     network = load_model(model)
     design = Design.of(network, read_choice(network, arith, rows, columns), rows, columns,
                        images=lockstep, share=share).with_weights(weights, chosen.fpga())
+    if address is not None and link is not None:
+        raise UsageError("a link needs a pseudo-terminal to point to: give --link or --tcp")
     if not uart and baud_error:
         raise UsageError("a baud error needs --uart: bytes have no bit time")
     with VirtualBoard(design, chosen.clock_hz, baud if uart else None,

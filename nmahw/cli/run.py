@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import MismatchError, UsageError
-from ._options import Baud, Port
+from ._options import Baud, Port, Timeout
 from ._terminal import show_table, tell, working
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ def command(
             metavar="N", min=1, help="Only the first N images.")] = None,
         invert: Annotated[bool, typer.Option(
             "--invert", help="Pictures are dark on bright.")] = False,
-        timeout: Annotated[float, typer.Option(
-            metavar="S", min=0.01, help="Seconds an answer may take, the line's own time apart.")
-        ] = 5.0):
+        timeout: Timeout = 5.0):
     """Send images to a board, real or virtual, and show its answers beside the golden model's.
 
     What the line damages is sent again; a wrong answer ends the command with exit code 4.

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ._options import Baud, Port
+from ._options import Baud, Port, Timeout
 from ._terminal import tell, tell_error
 
 EXAMPLE = "nmahw serve --port /dev/ttyUSB0"
@@ -22,9 +22,7 @@ def command(
         http: Annotated[int, typer.Option(
             "--http", metavar="PORT", min=0, max=65535,
             help="Port of the page; 0 is any free one.")] = 8080,
-        timeout: Annotated[float, typer.Option(
-            metavar="S", min=0.01, help="Seconds an answer may take, the line's own time apart.")
-        ] = 5.0):
+        timeout: Timeout = 5.0):
     """Serve a local web page: draw a digit, see the board's outputs beside the golden model's."""
     from ..link.host import Host
     from ..link.loading import load_weights

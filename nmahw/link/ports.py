@@ -13,6 +13,8 @@ from ..errors import EnvironmentProblem, UsageError
 __all__ = ["SerialLine"]
 
 _SOCKET = "tcp://"
+# Above every USB bridge; drivers take 32 bits with a sign.
+_MAX_BAUD = 100_000_000
 
 
 class SerialLine:
@@ -34,7 +36,7 @@ class SerialLine:
     EnvironmentProblem
         pyserial is missing, or the port is not there, not ours or in use.
     UsageError
-        `port` cannot be a port.
+        `port` cannot be a port, or `baud` no rate.
     """
 
     def __init__(self, port: str, baud: int):
@@ -48,6 +50,8 @@ class SerialLine:
         if not port or (is_socket and not _is_address(port.removeprefix(_SOCKET))):
             raise UsageError(f"port must be a device such as /dev/ttyUSB0 or tcp://HOST:PORT, not "
                              f"{port!r}")
+        if not 1 <= baud <= _MAX_BAUD:
+            raise UsageError(f"baud rate must be 1..{_MAX_BAUD}, not {baud}")
         self.seconds_per_byte = 0.0 if is_socket else 10 / baud
         self._port = port
         try:
@@ -74,7 +78,7 @@ class SerialLine:
         try:
             self._serial.write(data)
         except self._failure as error:
-            raise EnvironmentProblem(f"port {self._port} must stay open, but: {error}") from None
+            raise self._lost(error) from None
 
     def read(self, timeout_s: float) -> bytes:
         """What has come in; waits up to `timeout_s` for the first byte."""
@@ -83,7 +87,11 @@ class SerialLine:
             first = self._serial.read(1)
             return first + self._serial.read(self._serial.in_waiting) if first else b""
         except self._failure as error:
-            raise EnvironmentProblem(f"port {self._port} must stay open, but: {error}") from None
+            raise self._lost(error) from None
+
+    def _lost(self, error: Exception) -> EnvironmentProblem:
+        return EnvironmentProblem(f"port {self._port} must stay open, but the board was unplugged, "
+                                  f"or its simulation ended ({error})")
 
     def close(self) -> None:
         """Give the port back."""
