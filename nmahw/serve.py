@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from .bundled import sample_for
-from .errors import EnvironmentProblem, NmahwError, UsageError
+from .errors import EnvironmentProblem, MismatchError, NmahwError, UsageError
 from .link.host import Host
 from .network import Network
 
@@ -83,7 +83,8 @@ class BoardServer:
                  clock: Callable[[], float] = time.monotonic):
         self._connect, self._network, self._clock = connect, network, clock
         self._host: Host | None = connect()
-        board = self._host.description
+        # What the page shows stays when the board is lost.
+        self._description = board = self._host.description
         self._shape = _picture_shape(network, board.inputs)
         self._high = (network.input_format.high if network is not None
                       else (1 << 8 * board.input_bytes) - 1)
@@ -141,9 +142,7 @@ class BoardServer:
 
     def describe(self) -> dict[str, object]:
         """What the page shows of the board."""
-        board = self._host.description if self._host else None
-        if board is None:
-            raise _Refused(HTTPStatus.BAD_GATEWAY, "the board was lost: draw to try again")
+        board = self._description
         return {"title": board.title, "arithmetic": board.arithmetic, "shape": self._shape,
                 "high": self._high, "clock_hz": board.clock_hz,
                 "cycles_per_image": board.cycles_per_image,
@@ -169,7 +168,7 @@ class BoardServer:
         with self._board:
             try:
                 if self._host is None:
-                    self._host = self._connect()
+                    self._host = self._again()
                 answer, = self._host.run(x)
             except NmahwError as error:
                 self._host = None
@@ -182,6 +181,15 @@ class BoardServer:
             result |= {"golden": {"outputs": golden.tolist(), "class": int(golden.argmax())},
                        "equal": bool((golden == answer.outputs).all())}
         return result
+
+    def _again(self) -> Host:
+        """The board after it was lost; another one may be there now."""
+        host = self._connect()
+        if host.description.network_sha256 != self._description.network_sha256:
+            raise MismatchError(f"the board must run the network that it ran before, but it runs "
+                                f"{host.description.title!r}: start 'nmahw serve' again")
+        self._description = host.description
+        return host
 
     def _read(self, document: object) -> np.ndarray:
         pixels = document.get("pixels") if isinstance(document, dict) else None
@@ -199,8 +207,8 @@ class BoardServer:
             now = self._clock()
             if self._lease and self._lease[0] != session and now < self._lease[1]:
                 raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE,
-                               f"busy: another browser uses the board; it is free "
-                               f"{self._lease[1] - now:.0f} s after its last picture")
+                               f"busy: another browser uses the board; it is free in "
+                               f"{self._lease[1] - now:.0f} s unless more is drawn there")
             self._lease = session, now + LEASE_S
 
 

@@ -6,6 +6,7 @@ import shutil
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,9 +177,23 @@ def test_a_lost_board_is_told_and_found_again(served):
     carry, board._carry = board._carry, lambda data: b""
     response, answer = ask(served, "/run", {"pixels": [0] * 64})
     assert response.status == 502 and "board" in answer["error"]
+    # A page that is opened now must be able to draw.
+    assert ask(served, "/board")[1]["shape"] == [8, 8]
     board._carry = carry
     board.decoder.__init__()
     assert ask(served, "/run", {"pixels": [0] * 64})[0].status == 200
+
+
+def test_another_network_after_the_board_was_lost_is_not_compared(served):
+    board = served.test_board
+    carry, board._carry = board._carry, lambda data: b""
+    assert ask(served, "/run", {"pixels": [0] * 64})[0].status == 502
+    described = board.described
+    board._carry, board.described = carry, replace(described, network_sha256="ab" * 32)
+    response, answer = ask(served, "/run", {"pixels": [0] * 64})
+    assert response.status == 502 and "start 'nmahw serve' again" in answer["error"]
+    board.described = described
+    assert ask(served, "/run", {"pixels": [0] * 64})[1]["equal"]
 
 
 def test_a_taken_address_and_an_odd_input_are_refused(served, design):
