@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 from pathlib import Path
 
 from .boards import Board
+from .build import REPORT
 from .errors import BuildError, EnvironmentProblem, UsageError
 from .toolchain import Tool, find
 
@@ -57,15 +60,17 @@ def flash_command(board: type[Board], bitstream: Path, to_flash: bool = False
     Raises
     ------
     UsageError
-        `bitstream` is no bitstream for the board.
+        `bitstream` is no bitstream for the board, or was built for another one.
     """
     wanted = board.fpga().rules.bitstream_suffix
     if not bitstream.is_file() or not bitstream.stat().st_size:
         raise UsageError(f"bitstream {bitstream} must be a file that 'nmahw build' made, but "
-                         f"{'is empty' if bitstream.is_file() else 'does not exist'}")
+                         + ("is empty" if bitstream.is_file() else "is a folder"
+                            if bitstream.is_dir() else "does not exist"))
     if bitstream.suffix != wanted:
         raise UsageError(f"bitstream for {board.title} must be a {wanted} file, not "
                          f"{bitstream.name}")
+    _check_report(board, bitstream)
     try:
         tool = find(board.flasher)
     except EnvironmentProblem:
@@ -73,6 +78,19 @@ def flash_command(board: type[Board], bitstream: Path, to_flash: bool = False
     more = ["-f"] if to_flash and board.flasher == "openFPGALoader" else []
     return tool, [*(tool.argv if tool else (board.flasher,)), *board.flash, *more,
                   str(bitstream.resolve())]
+
+
+def _check_report(board: type[Board], bitstream: Path) -> None:
+    """Refuse another board's bitstream, where the report beside it tells: iCE40 takes any."""
+    try:
+        report = json.loads((bitstream.parent / REPORT).read_text())
+        name, told = report["board"], report["files"][bitstream.name]
+        ours = told == hashlib.sha256(bitstream.read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # not from 'nmahw build', or moved: nothing is known of it
+    if ours and name != board.name:
+        raise UsageError(f"bitstream {bitstream} must be one for {board.name}, but was built for "
+                         f"{name}")
 
 
 def flash(board: type[Board], bitstream: Path, to_flash: bool = False) -> None:

@@ -1,5 +1,7 @@
 """Flashing: the command, and what is said when it cannot work."""
 
+import hashlib
+import json
 import os
 import stat
 from pathlib import Path
@@ -72,10 +74,26 @@ def test_a_file_that_is_no_bitstream_of_the_board_is_refused(bitstream):
         flash_command(board, bitstream)
     with pytest.raises(UsageError, match="does not exist"):
         flash_command(board, bitstream.with_name("none.bin"))
+    with pytest.raises(UsageError, match="is a folder"):
+        flash_command(board, bitstream.parent)
     empty = bitstream.with_name("empty.bin")
     empty.touch()
     with pytest.raises(UsageError, match="is empty"):
         flash_command(board, empty)
+
+
+def test_another_boards_bitstream_is_refused_where_the_report_tells(bitstream):
+    files = {bitstream.name: hashlib.sha256(bitstream.read_bytes()).hexdigest()}
+    report = bitstream.with_name("report.json")
+    report.write_text(json.dumps({"board": "ulx3s_45f", "files": files}))
+    flash_command(BOARDS.get("ulx3s_45f"), bitstream)
+    with pytest.raises(UsageError, match="one for ulx3s_85f, but was built for ulx3s_45f"):
+        flash_command(BOARDS.get("ulx3s_85f"), bitstream)
+    # A report of another file says nothing of this one, nor does what is no report.
+    for text in (json.dumps({"board": "ulx3s_45f", "files": {bitstream.name: "0" * 64}}),
+                 json.dumps({"board": "ulx3s_45f", "files": {}}), "[]", "{", '{"board": 1}'):
+        report.write_text(text)
+        flash_command(BOARDS.get("ulx3s_85f"), bitstream)
 
 
 @pytest.mark.parametrize("board", list(BOARDS), ids=lambda board: board.name)
