@@ -40,6 +40,8 @@ _HARNESS = Path(__file__).parent / "harness" / "nmahw_pins.cpp"
 # Longer than the board's own reset.
 _START_CYCLES = 3000
 _IDLE = 256
+# Above the fastest clock at the slowest baud rate; the harness counts waits in 32 bits.
+_MAX_BIT_CLOCKS = 1_000_000
 # More than the reply to IDENTIFY has with ordinary names; a longer one only delays answers.
 _DESCRIPTION_BYTES = 240
 
@@ -79,7 +81,8 @@ class BuiltFolder:
             images = dict(report.get("array", {})).get("images", 1)
             numbers = [*(report[key] for key in ("clock_hz", "baud", "cycles_per_image")), images]
             if not isinstance(name, str) or not all(
-                    isinstance(number, (int, float)) and 1 <= number < 1e12 for number in numbers):
+                    isinstance(number, (int, float)) and 1 <= number < 1 << 31
+                    for number in numbers) or not 1 <= numbers[0] / numbers[1] <= _MAX_BIT_CLOCKS:
                 raise ValueError
         except (OSError, ValueError, KeyError, TypeError):
             raise UsageError(f"folder must be one that 'nmahw build' wrote to, with {REPORT} in "

@@ -131,6 +131,8 @@ def run(verilog: Path, network: Path, build: Path, simulator: str = "verilator",
         ran, failed = get_results(results)
     except RuntimeError as error:
         raise MismatchError(f"the bench must run to its end: {error}") from None
+    if not ran and tests:
+        raise UsageError(f"tests must be names, or parts of them, in the bench, not {tests!r}")
     if failed or not ran:
         raise MismatchError(f"all tests of the bench must pass, but {failed} of {ran} failed")
     print(f"{ran} tests passed")

@@ -81,6 +81,13 @@ def test_unknown_simulator(accelerator):
     assert "simulator must be one of icarus, verilator, not 'modelsim'" in done.stderr
 
 
+@pytest.mark.long
+def test_unknown_tests(accelerator):
+    done = run(accelerator, "--tests", "conjure")
+    assert done.returncode == 2
+    assert "in the bench, not 'conjure'" in done.stderr
+
+
 def test_missing_sidecar(accelerator, tmp_path):
     shutil.copy(accelerator / "nmahw_top.v", tmp_path)
     shutil.copy(accelerator / "network.npz", tmp_path)

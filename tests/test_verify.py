@@ -50,6 +50,14 @@ def test_a_built_folder_is_known_by_its_files(folder):
         BuiltFolder.read(folder)
 
 
+@pytest.mark.parametrize("values", [
+    {"baud": 1e11}, {"baud": 0}, {"baud": 26e6}, {"baud": 2, "clock_hz": 2e9}, {"clock_hz": 1e11},
+    {"cycles_per_image": 9e11}, {"cycles_per_image": None}])
+def test_numbers_that_no_build_has_are_refused(folder, values):
+    with pytest.raises(UsageError, match="must be one that 'nmahw build' wrote to"):
+        BuiltFolder.read(rewritten(folder, **values))
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"board": 3}', '{"board": "ulx3s_25f"}',
                                   '{"board": "ulx3s_25f", "files": {}, "clock_hz": "fast"}'])
 def test_other_folders_are_refused(tmp_path, text, capsys):
