@@ -23,7 +23,7 @@ BUILDS = (
     "lenet5-adder4 --board icebreaker --arith l1 --array 4x6",
     "lenet5-int8 --board icebreaker --arith bit_serial --array 2x8 --clock 24",
     "lenet5-w4a4-trained --board icebreaker --arith bit_serial --array 4x6 --clock 24",
-    "lenet5-w4a4-trained --board icebreaker --arith fabric --array 4x4 --clock 24",
+    "lenet5-w4a4-trained --board icebreaker --arith fabric --array 4x6 --clock 24",
     "mlp64-int5 --board icebreaker --arith bit_serial --array 4x8",
     "digits-w4a4 --board hx8k_b_evn --arith bit_serial --array 2x2",
     "digits-w4a4 --board tang_nano_9k --array 2x2",
