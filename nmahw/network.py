@@ -179,12 +179,12 @@ class Network:
     def classes(self) -> int:
         """Number of classes that `classify` can name."""
         result = self.formats[-1]
-        return result.high + 1 if self.layers[-1].name == "arg_max" else math.prod(result.shape)
+        return result.high + 1 if self.layers[-1].names_class else math.prod(result.shape)
 
     def classify(self, x: np.ndarray) -> np.ndarray:
         """Class named for each input: the network's own arg max, or that of its features."""
         result = self.predict(x).reshape(len(x), -1)
-        return result[:, 0] if self.layers[-1].name == "arg_max" else result.argmax(axis=1)
+        return result[:, 0] if self.layers[-1].names_class else result.argmax(axis=1)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the network to one file, atomically.

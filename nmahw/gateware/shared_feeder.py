@@ -8,13 +8,13 @@ serves them all, and what the memory gives is kept for the row until its next st
 Images in lockstep read the same addresses, each in its own memories.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
 from ..schedule import Schedule
-from .common import delayed, of_images, per_image
+from .common import delayed, of_images
+from .feeder import feeder_members, tap_memory
 from .memory import SlicedMemory
 
 __all__ = ["SharedFeeder"]
@@ -40,16 +40,7 @@ class SharedFeeder(wiring.Component):
 
     def __init__(self, schedule: Schedule, sequencer_signature):
         self.schedule = schedule
-        ports = {name: In(sequencer_signature.members[name].shape)
-                 for name in ("address", "tap", "phase")}
-        super().__init__({
-            **ports, "strobe": In(1),
-            "activations": Out(unsigned(schedule.activation_bits))
-            .array(schedule.images * schedule.rows, schedule.taps),
-            "phases": Out(sequencer_signature.members["phase"].shape).array(schedule.rows),
-            "w_en": In(schedule.images), "w_addr": In(range(schedule.memory_words)),
-            "w_data": per_image(In(unsigned(schedule.activation_bits)), schedule.images),
-        })
+        super().__init__(feeder_members(schedule, sequencer_signature) | {"strobe": In(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -97,9 +88,7 @@ class SharedFeeder(wiring.Component):
             lane = group * schedule.taps + index
             offsets = [int(table[entry, rows[place], index]) if place < len(rows) else 0
                        for entry in range(len(table)) for place in range(1 << len(turn))]
-            m.submodules[f"taps{lane}"] = taps = Memory(
-                shape=unsigned(max(max(offsets).bit_length(), 1)), depth=len(offsets),
-                init=offsets, attrs={"rom_style": "logic", "ram_style": "logic"})
+            m.submodules[f"taps{lane}"] = taps = tap_memory(offsets)
             offset = taps.read_port()
             summed = Signal.like(self.address, name=f"address_lane{lane}", reset_less=True)
             m.d.comb += [offset.en.eq(1), offset.addr.eq(Cat(turn, tap))]

@@ -58,6 +58,8 @@ class Layer(ABC):
     is_matrix: ClassVar[bool] = False
     #: Whether it works on a whole result on its way out, so that no layer can follow.
     is_last: ClassVar[bool] = False
+    #: Whether its result is a class's number instead of a score for each class.
+    names_class: ClassVar[bool] = False
 
     @abstractmethod
     def output_format(self, input_format: TensorFormat) -> TensorFormat:

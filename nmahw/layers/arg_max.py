@@ -24,6 +24,7 @@ class ArgMax(Layer):
 
     name: ClassVar[str] = "arg_max"
     is_last: ClassVar[bool] = True
+    names_class: ClassVar[bool] = True
 
     def output_format(self, input_format: TensorFormat) -> TensorFormat:
         if len(input_format.shape) != 1:

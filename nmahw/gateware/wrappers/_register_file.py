@@ -14,36 +14,18 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from ...errors import ModelError, UsageError
+from . import Wrapper
 from ._registers import ADDRESS_BITS, MAGIC, MAP_VERSION, REGISTERS, WORD_BITS
 
 if TYPE_CHECKING:
     from ...design import Design
 
-__all__ = ["INPUT_WORDS", "OUTPUT_WORDS", "RegisterFile", "check_design"]
+__all__ = ["INPUT_WORDS", "OUTPUT_WORDS", "RegisterFile", "RegisterWrapper"]
 
 #: Sizes of the two buffers. The accelerator holds two images and an answer besides.
 INPUT_WORDS = OUTPUT_WORDS = 16
 _BY_NAME = {register.name: register for register in REGISTERS}
 _FLAGS = ("FRAME_ERROR", "OVERFLOW", "UNDERFLOW")
-
-
-def check_design(design: "Design") -> None:
-    """Refuse what registers cannot carry.
-
-    Raises
-    ------
-    ModelError
-        Elements or results of more than 32 bits.
-    UsageError
-        Weights that are loaded at start.
-    """
-    if design.store is not None:
-        raise UsageError("weights must be constant behind registers, not loaded at start")
-    network = design.network
-    for what, fmt in (("elements", network.input_format), ("results", network.output_format)):
-        if fmt.bits > WORD_BITS:
-            raise ModelError(f"{what} must have at most {WORD_BITS} bits behind registers, not "
-                             f"{fmt.bits}")
 
 
 class RegisterFile(wiring.Component):
@@ -217,3 +199,23 @@ def _identity(design: "Design", input_bytes: int) -> dict:
         "IMAGE_CYCLES": Const(design.cycles_per_image),
         "HASH": [Const(int.from_bytes(sha256[at:at + 4], "little"), WORD_BITS)
                  for at in range(0, len(sha256), 4)]}
+
+
+class RegisterWrapper(Wrapper):
+    """Base of the wrappers that are a bus's way to a `RegisterFile`."""
+
+    registers = REGISTERS
+
+    def __init__(self, design: "Design"):
+        self._registers = RegisterFile(design)
+        super().__init__()
+
+    @classmethod
+    def _check(cls, design: "Design") -> None:
+        if design.store is not None:
+            raise UsageError("weights must be constant behind registers, not loaded at start")
+        network = design.network
+        for what, fmt in (("elements", network.input_format), ("results", network.output_format)):
+            if fmt.bits > WORD_BITS:
+                raise ModelError(f"{what} must have at most {WORD_BITS} bits behind registers, not "
+                                 f"{fmt.bits}")

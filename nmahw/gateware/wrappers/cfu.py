@@ -10,8 +10,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Elaboratable, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
-from . import Wrapper
-from ._register_file import RegisterFile, check_design
+from ._register_file import RegisterWrapper
 from ._registers import ADDRESS_BITS, REGISTERS, WORD_BITS, Function
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ _READ, _WRITE, _PUSH, _POP = range(4)
 _NUMBER = {register.name: register.number for register in REGISTERS}
 
 
-class Cfu(Wrapper):
+class Cfu(RegisterWrapper):
     """The unit.
 
     Attributes
@@ -41,7 +40,6 @@ class Cfu(Wrapper):
     name = "cfu"
     title = "Custom function unit, as in CFU-Playground"
     top = "Cfu"
-    registers = REGISTERS
     functions = (
         Function("READ", _READ, ("register's number", "-"), "its value, 0 where it cannot be read",
                  "Read a register"),
@@ -63,14 +61,6 @@ class Cfu(Wrapper):
     rsp_valid: Out(1)
     rsp_ready: In(1)
     rsp_payload_outputs_0: Out(WORD_BITS)
-
-    def __init__(self, design: "Design"):
-        self._registers = RegisterFile(design)
-        super().__init__()
-
-    @classmethod
-    def _check(cls, design: "Design") -> None:
-        check_design(design)
 
     @classmethod
     def _convert(cls, design: "Design") -> str:

@@ -5,22 +5,16 @@ the second. A classic master holds its strobe until the answer; a pipelined one 
 then (B4, section 5.2: a standard slave behind a pipelined master).
 """
 
-from typing import TYPE_CHECKING
-
 from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Out
 
-from . import Wrapper
-from ._register_file import RegisterFile, check_design
-from ._registers import ADDRESS_BITS, REGISTERS, WORD_BITS
-
-if TYPE_CHECKING:
-    from ...design import Design
+from ._register_file import RegisterWrapper
+from ._registers import ADDRESS_BITS, WORD_BITS
 
 __all__ = ["Wishbone"]
 
 
-class Wishbone(Wrapper):
+class Wishbone(RegisterWrapper):
     """A slave with 32 registers.
 
     Attributes
@@ -37,7 +31,6 @@ class Wishbone(Wrapper):
     name = "wishbone"
     title = "Wishbone B4 slave, classic and pipelined"
     top = "nmahw_wishbone"
-    registers = REGISTERS
 
     wb_cyc: In(1)
     wb_stb: In(1)
@@ -50,14 +43,6 @@ class Wishbone(Wrapper):
     wb_err: Out(1)
     wb_stall: Out(1)
     irq: Out(1)
-
-    def __init__(self, design: "Design"):
-        self._registers = RegisterFile(design)
-        super().__init__()
-
-    @classmethod
-    def _check(cls, design: "Design") -> None:
-        check_design(design)
 
     def elaborate(self, platform):
         m = Module()
