@@ -48,7 +48,10 @@ def _prepare_verilator(folder: Path) -> None:
 
 
 def benches() -> list[str]:
-    """What is there: every ``bench_NAME.py`` beside this file."""
+    """What is there: every ``bench_NAME.py`` beside this file.
+
+    A name is the wrapper's that the bench drives, or begins with it and an underscore.
+    """
     return sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
 
 
@@ -88,14 +91,18 @@ def run(verilog: Path, network: Path, build: Path, simulator: str = "verilator",
             raise UsageError(f"{path} must be an existing file")
     try:
         told = json.loads(sidecar.read_text())
-        expected, bench = told["network"]["sha256"], bench or told["wrapper"]
+        expected, wrapper = told["network"]["sha256"], str(told["wrapper"])
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{sidecar} must be the side-car emitted with {verilog.name}") from None
     if network_sha256(Network.load(network)) != expected:
         raise UsageError(f"{network} must be the network {verilog.name} was emitted from, "
                          f"but it is another one")
+    bench = bench or wrapper
     if bench not in benches():
         raise UsageError(f"bench must be one of {', '.join(benches())}, not {bench!r}")
+    if bench != wrapper and not bench.startswith(f"{wrapper}_"):
+        raise UsageError(f"bench must be one for {wrapper}, which is around {verilog.name}, not "
+                         f"{bench!r}")
     if simulator not in ("verilator", "icarus"):
         raise UsageError(f"simulator must be one of icarus, verilator, not {simulator!r}")
     try:

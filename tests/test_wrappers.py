@@ -234,7 +234,7 @@ def test_bus_bench(wrapper, cache, tmp_path):
 def test_axi_stream_by_cocotbext_axi(cache, tmp_path):
     pytest.importorskip("cocotbext.axi", reason="needs cocotbext-axi (pip install cocotbext-axi)")
     assert "4 tests passed" in bench_on(StandIn(), standin_network(), tmp_path, cache, "axis",
-                                        "--bench", "cocotbext_axi")
+                                        "--bench", "axis_cocotbext")
 
 
 @pytest.mark.long
@@ -261,12 +261,16 @@ def test_a_wrong_answer_is_found_behind_a_bus(cache, tmp_path):
     assert done.returncode == 4 and "failed" in done.stderr, done.stdout[-2000:]
 
 
-def test_unknown_bench(cache, tmp_path):
+@pytest.mark.parametrize("bench, told", [
+    ("avalon", "bench must be one of axis, axis_cocotbext, cfu, wishbone, not 'avalon'"),
+    ("wishbone", "bench must be one for axis, which is around nmahw_top.v, not 'wishbone'"),
+])
+def test_bench_that_does_not_suit(cache, tmp_path, bench, told):
     standin_network().save(tmp_path / "network.npz")
     verilog.emit(StandIn(), tmp_path, cache)
     done = subprocess.run([sys.executable, str(ROOT / "sim" / "run.py"),
                            str(tmp_path / "nmahw_top.v"), "--network",
-                           str(tmp_path / "network.npz"), "--bench", "avalon"],
+                           str(tmp_path / "network.npz"), "--bench", bench],
                           capture_output=True, text=True)
     assert done.returncode == 2
-    assert "bench must be one of axis, cfu, cocotbext_axi, wishbone, not 'avalon'" in done.stderr
+    assert told in done.stderr

@@ -20,6 +20,10 @@ from .weight_loader import WeightLoader
 
 __all__ = ["MatrixKernel"]
 
+# A memory of sums, its output register (part of a block RAM that may be far away), and one at
+# the adder.
+_READ_CYCLES = 3
+
 
 class MatrixKernel(wiring.Component):
     """The kernel.
@@ -34,7 +38,7 @@ class MatrixKernel(wiring.Component):
         Rounds of the next block, less one.
     start : In
         A block may begin: `rounds` is right, and whoever takes the sums has room for all those
-        of the block before.
+        of the block before. Held until `started`.
     started : Out
         Pulse: it has begun.
     idle : Out
@@ -75,7 +79,7 @@ class MatrixKernel(wiring.Component):
         m.submodules.control = control = KernelControl(kernel)
         wiring.connect(m, wiring.flipped(self.weights), control.weights)
         m.d.comb += [
-            control.strobe.eq(strobe), control.words_valid.eq(self.activations.valid),
+            control.strobe.eq(strobe),
             control.rounds.eq(self.rounds), control.start.eq(self.start),
             self.started.eq(control.started), self.idle.eq(control.idle),
             loader.code.eq(control.code), loader.shift.eq(control.shift),
@@ -89,8 +93,8 @@ class MatrixKernel(wiring.Component):
             m.d.comb += array.load_data[column].eq(loader.data[column])
         slot_phase = delayed(m, phase, 1, "slot_phase") if phases > 1 else phase
         m.submodules.feeder = feeder = SkewFeeder(arithmetic, rows)
+        self._take_words(m, control, feeder)
         m.d.comb += [
-            feeder.word.eq(self.activations.payload), self.activations.ready.eq(feeder.taken),
             feeder.strobe.eq(control.slot_strobe), feeder.phase.eq(slot_phase),
             feeder.valid.eq(control.going),
             feeder.active.eq(control.active),
@@ -99,21 +103,44 @@ class MatrixKernel(wiring.Component):
         self._accumulate(m, control.slot_strobe, control.tags, control.position, array)
         return m
 
+    def _take_words(self, m, control: KernelControl, feeder: SkewFeeder) -> None:
+        """Words of activations, and a cycle before each whether it will be there.
+
+        In slots of several cycles a word waits for its slot anyway. In those of one cycle it
+        gets a register, in front of which the next one is seen.
+        """
+        words = self.activations
+        if self.kernel.phases > 1:
+            m.d.comb += [control.words_valid.eq(words.valid), feeder.word.eq(words.payload),
+                         words.ready.eq(feeder.taken)]
+            return
+        word = Signal(len(words.payload), reset_less=True)
+        kept = Signal(name="word_kept")
+        m.d.comb += [
+            words.ready.eq(~kept | feeder.taken),
+            control.words_valid.eq(words.valid | (kept & ~feeder.taken)),
+            feeder.word.eq(word),
+        ]
+        m.d.sync += kept.eq(control.words_valid)
+        with m.If(words.ready):
+            m.d.sync += word.eq(words.payload)
+
     def _accumulate(self, m, strobe, tags, position, array) -> None:
         """One memory of sums a column: read, add, write back."""
         kernel, arithmetic = self.kernel, self.kernel.arithmetic
         rows, phases = kernel.rows, kernel.phases
         to_psum, column_latency = kernel.psum_cycles, arithmetic.column_latency_cycles
-        to_value = to_psum + phases - 1 + column_latency
+        # What an array of one row has too little of for a memory to be read in time.
+        slack = max(_READ_CYCLES - (to_psum + phases - 1 + column_latency), 0)
+        to_value = to_psum + phases - 1 + column_latency + slack
         first = delayed(m, strobe, to_psum, "first_phase")
         last = delayed(m, first, phases - 1, "last_phase")
-        # The memory and the register behind it take two cycles.
-        read_at = delayed(m, position, to_value - 2, "position")
-        write_at = delayed(m, read_at, 3, "position_back")
+        read_at = delayed(m, position, to_value - _READ_CYCLES, "position")
+        write_at = delayed(m, read_at, _READ_CYCLES + 1, "position_back")
         early = _delayed_tags(m, tags, to_value, "tags")
         correction = getattr(array, "correction", None)
         m.d.comb += [self.sums_valid.eq(early.valid & early.emit),
-                     self.sums_position.eq(delayed(m, read_at, 2, "position_sums"))]
+                     self.sums_position.eq(delayed(m, read_at, _READ_CYCLES, "position_sums"))]
         for group in range(kernel.groups):
             if group:
                 first, last, read_at, write_at = (
@@ -134,12 +161,14 @@ class MatrixKernel(wiring.Component):
                     unit.value.shape(), signed(kernel.sum_bits), signed(kernel.sum_bits),
                     gate=True)
                 read, back = memory.read_port(), memory.write_port()
-                before = Signal(signed(kernel.sum_bits), name=f"before{column}", reset_less=True)
+                fetched, before = (Signal(signed(kernel.sum_bits), name=f"{name}{column}",
+                                          reset_less=True) for name in ("fetched", "before"))
                 total = Signal(signed(kernel.sum_bits), name=f"total{column}", reset_less=True)
-                m.d.sync += [before.eq(read.data), total.eq(adder.total)]
+                m.d.sync += [fetched.eq(read.data), before.eq(fetched), total.eq(adder.total)]
                 m.d.comb += [
                     unit.psum.eq(array.psums[column]), unit.first.eq(first), unit.last.eq(last),
-                    adder.augend.eq(unit.value), adder.addend.eq(before), adder.gate.eq(early.keep),
+                    adder.augend.eq(delayed(m, unit.value, slack, f"value{column}")),
+                    adder.addend.eq(before), adder.gate.eq(early.keep),
                     read.en.eq(1), read.addr.eq(read_at), back.en.eq(write),
                     back.addr.eq(write_at), back.data.eq(total), self.sums[column].eq(before),
                 ]

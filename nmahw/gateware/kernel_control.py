@@ -1,8 +1,8 @@
 """Control of the matrix kernel: whose turn it is to load, who computes, what a slot is for.
 
-Whatever decides in a slot is a single register, made ready in the slot before: with arithmetics
-whose slot is one cycle, this logic runs as fast as the array. Where slots are longer, the decision
-itself has a register too, and everything happens a cycle later.
+Whatever decides in a slot is a single register, made ready in the cycle before it: with arithmetics
+whose slot is one cycle, this logic runs as fast as the array. So it is told a cycle early whether
+there will be a word.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
@@ -64,7 +64,7 @@ class KernelControl(wiring.Component):
     weights : In stream
         Codes.
     words_valid : In
-        There is a word of activations for the slot.
+        There will be a word of activations in the next cycle.
     rounds, start, started, idle
         See `MatrixKernel`.
     code, shift, take, begin, free, complete
@@ -120,12 +120,12 @@ class KernelControl(wiring.Component):
                          go.eq(self.strobe & free & self.words_valid)]
         else:
             # A turn is longer than a slot, so `codes_ready` need not know of this slot's claim.
-            may, ending = Signal(), Signal()
-            m.d.sync += [ending.eq(left_then[-1]), may.eq(free)]
-            with m.If(go):
-                m.d.sync += may.eq(~(visit & last_round & row[-1]) & (
-                    ~visit_next | Mux(period.last, ending, last_round) | codes_ready))
-            m.d.comb += [self.slot_strobe.eq(self.strobe), go.eq(may & self.words_valid)]
+            ending = Signal()
+            after = ~(visit & last_round & row[-1]) & (
+                ~visit_next | Mux(period.last, ending, last_round) | codes_ready)
+            m.d.sync += [ending.eq(left_then[-1]),
+                         go.eq(Mux(go, after, free) & self.words_valid)]
+            m.d.comb += self.slot_strobe.eq(self.strobe)
         m.d.comb += [
             claim.eq(go & visit & ~last_round),
             self.idle.eq(~running & ~flushing & ~pending),
@@ -161,15 +161,17 @@ class KernelControl(wiring.Component):
         with m.If(self.slot_strobe & flushing & place_last):
             m.d.sync += [flushing.eq(0), pending.eq(0)]
         # Between slots: the next block, or the sums of the last one on their own. Their first
-        # position may be the last one's last, whose sum takes four cycles to be written back.
-        rested = delayed(m, ~running, 4, "rested") if kernel.phases < 4 else 1
-        with m.If(~running & ~flushing & rested & (self.start | pending)):
+        # position may be the last one's last, whose sum takes five cycles to be written back.
+        rested = delayed(m, ~running, 5, "rested") if kernel.phases < 5 else 1
+        begins = Signal()  # a register: what it restarts is spread out
+        m.d.sync += begins.eq(~running & ~flushing & ~begins & rested & (self.start | pending))
+        with m.If(begins):
             m.d.sync += [self.position.eq(0), place_last.eq(0), *period.restart(),
                          *stagger.restart(), visit.eq(1), row.eq(1), returning.eq(0)]
             with m.If(self.start):
                 m.d.comb += self.started.eq(1)
                 m.d.sync += [running.eq(1), clearing.eq(1), left.eq(self.rounds)]
-            with m.Else():
+            with m.Elif(pending):
                 m.d.sync += flushing.eq(1)
         return m
 
@@ -193,7 +195,7 @@ class KernelControl(wiring.Component):
                 m.d.sync += ready.eq(1)
         with m.If(self.free):
             m.d.sync += open_.eq(1)
-        with m.If(claim):
+        with m.If(self.take):  # in time: between two claims there are four cycles or more
             m.d.sync += ready.eq(0)
         return ready, claim
 

@@ -156,8 +156,9 @@ class Store:
         empty = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not (empty and identity == 0 and write):
             if identity != _APPLICATION_ID:
+                what = "another database" if identity or not empty else "empty"
                 raise ModelError(f"{self.path} must be a results file of 'nmahw sweep', but is "
-                                 f"another database")
+                                 f"{what}")
             version = self._pragma("user_version")
             if version > SCHEMA_VERSION:
                 raise ModelError(f"{self.path} must be of version {SCHEMA_VERSION} at most, but a "
