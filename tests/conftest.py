@@ -3,6 +3,7 @@
 import hypothesis
 import pytest
 
+from nmahw.cli import run
 from nmahw.devices import FAMILIES
 from nmahw.errors import EnvironmentProblem
 from nmahw.toolchain import find, prewarm
@@ -20,3 +21,13 @@ def pytest_configure(config: pytest.Config) -> None:
                 prewarm([find(name)], print)
             except EnvironmentProblem:
                 pass  # the tests that need it say so
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run a command line in this process: exit code, standard output, standard error."""
+    def call(*arguments):
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+    return call

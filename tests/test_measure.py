@@ -1,24 +1,20 @@
-"""Measuring elements and arrays: figures, rows that fail, what is written and drawn."""
+"""Measuring elements and arrays: figures, rows that fail, tables and pages."""
 
-import importlib.util
 import json
 import re
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from amaranth.back import rtlil
-from measurements import FIGURES, TASK, array_measurement, array_row
+from measurements import FIGURES, array_measurement, array_row
 from rich.console import Console
 from small_designs import StandInArithmetic, shared_bench, small_rtlil
 
 from nmahw import measure as module
 from nmahw.arith import ARITHMETICS
-from nmahw.cli import run
-from nmahw.devices import device, devices
+from nmahw.devices import device
 from nmahw.errors import UsageError
 from nmahw.gateware.element_bank import ElementBank
 from nmahw.kernel import Kernel
@@ -34,18 +30,7 @@ from nmahw.measure import (
 from nmahw.measured import ArrayRow, Measured, row_of
 from nmahw.report import COLUMNS, tables, write_html
 from nmahw.result import baseline_names, build
-from nmahw.toolchain import Cancelled
 from nmahw.workbench import Workbench
-
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-
-
-def script(name: str):
-    """A module of the folder ``benchmarks``."""
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    loaded = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
 
 
 class StandInTask(ArrayTask):
@@ -253,160 +238,3 @@ def test_tables_and_page_show_every_row(tmp_path):
     for name in (*FIGURES, "fabric"):
         assert f"<td>{name}</td>" in page
     assert page.count("<svg") == 3 and "50000 COMB &lt;b&gt;" in page
-
-
-# The results file and what is made of it.
-
-
-@pytest.fixture
-def results():
-    """A results file as `benchmarks/arrays.py` writes it."""
-    rows = {row.arithmetic: row.document() | {"design": "0", "seeds": [1, 2, 3], "flow": {}}
-            for row in array_measurement().results}
-    return {"schema": "nmahw-arrays", "version": 1, "tables": {"ecp5-25k-4x4-array-w8a8": {
-        "device": "ecp5-25k", "kind": "ArrayTask", "rows": rows,
-        "task": {"weight_bits": 8, "activation_bits": 8, "rows": 4, "columns": 4,
-                 "positions": 512}}}}
-
-
-def test_the_page_is_rendered_from_the_results(results):
-    page = script("render_arrays").render(results)
-    lines = [line for line in page.splitlines() if line.startswith("| `")]
-    names = [line.split("`")[1] for line in lines]
-    # Best first, baselines behind, what could not be built last.
-    assert names == ["ternary", "l1", "quarter_square", "distributed", "gate", "dsp", "booth",
-                     "fabric"]
-    cells = [cell.strip() for cell in lines[3].split("|")][1:-1]
-    assert cells[:2] == ["`distributed`", "u8xs8"] and "1,667" in cells and "2.92" in cells
-    # 14 arrays of 2 GMAC/s on the smallest, 27 and 52 on its sisters.
-    assert cells[-3:] == ["28.0 (block ram)", "54.0 (block ram)", "104.0 (block ram)"]
-    assert "images/pareto_ecp5_25k_4x4_array_w8a8.png" in page
-    assert "- `fabric`: does not fit" in page
-    assert all(line.count("|") == lines[0].count("|") for line in lines)
-
-
-def test_the_front_holds_what_nothing_beats():
-    front = script("render_arrays").front
-    assert front([(10, 5.0), (20, 4.0), (30, 9.0), (10, 6.0), (40, 9.0)]) == [(10, 6.0), (30, 9.0)]
-    assert front([]) == []
-
-
-def test_a_plot_is_drawn(results, tmp_path):
-    render = script("render_arrays")
-    (entry, table), = render.tables(results)
-    render.draw_pareto(table, entry["task"]["weight_bits"], tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-    kinds = {row.arithmetic: render.kind_of(row, 8) for row in table.results}
-    assert kinds["booth"] is render.BASELINE and kinds["distributed"] is render.EXACT
-    assert kinds["l1"] is kinds["ternary"] is render.OTHER and kinds["gate"] is render.APPROXIMATE
-
-
-def test_the_document_in_the_repository_is_made_of_the_results_in_it():
-    render = script("render_arrays")
-    document = json.loads(render.RESULTS.read_text())
-    assert (render.ROOT / "docs" / "arithmetics.md").read_text() == render.render(document)
-    for key, table in zip(document["tables"], render.tables(document), strict=True):
-        if render._plotted(table[1]):
-            assert (render.ROOT / "docs" / "images" / render.plot_name(key)).is_file()
-
-
-def test_what_is_measured_is_kept_row_by_row_and_not_measured_again(tmp_path, monkeypatch):
-    arrays = script("arrays")
-    monkeypatch.setattr(arrays, "find", lambda name: SimpleNamespace(version="1"))
-    monkeypatch.setattr(arrays, "design_hash", lambda task, name: f"design of {name}")
-    built = []
-
-    def one(task, name, part, seeds, bench):
-        built.append(name)
-        if name == "gate":
-            raise Cancelled("ended")
-        return array_row(name)
-
-    monkeypatch.setattr(arrays, "measure_one", one)
-    entry = arrays.Entry("ecp5-25k", TASK, ("booth", "l1", "gate"))
-    path = tmp_path / "arrays.json"
-    for _ in range(2):
-        store = arrays.Store(path)
-        with pytest.raises(Cancelled):
-            for name in entry.names:
-                arrays.measure_entry(store, entry, name, Workbench())
-        rows = json.loads(path.read_text())["tables"][entry.key]["rows"]
-        assert list(rows) == ["booth", "l1"]
-    assert built == ["booth", "l1", "gate", "gate"]
-    monkeypatch.setattr(arrays, "design_hash", lambda task, name: f"new design of {name}")
-    arrays.measure_entry(arrays.Store(path), entry, "l1", Workbench())
-    assert built[-1] == "l1"
-    render = script("render_arrays")
-    assert "`booth` (baseline)" in render.render(json.loads(path.read_text()))
-
-
-def test_the_matrix_begins_with_what_matters_and_has_every_family():
-    arrays = script("arrays")
-    entries = list(arrays.matrix())
-    assert len({entry.key for entry in entries}) == len(entries)
-    assert {devices()[entry.device].family for entry in entries} == {
-        part.family for part in devices().values()}
-    first = entries[0]
-    assert (first.task.weight_bits, first.task.rows) == (8, 8)
-    assert first.names[:len(baseline_names())] == baseline_names()
-    assert {"rows", "ternary", "l1", "distributed"} <= set(first.names)
-    assert {(entry.task.weight_bits, entry.task.activation_bits) for entry in entries} == {
-        (8, 8), (6, 6), (4, 4)}
-
-
-def test_a_design_has_a_hash_even_when_it_cannot_be_made():
-    hashed = script("arrays").design_hash
-    assert hashed(ElementTask(4, 4), "l1") == hashed(ElementTask(4, 4), "l1")
-    assert hashed(ElementTask(4, 4), "l1") != hashed(ElementTask(5, 5), "l1")
-    assert hashed(ArrayTask(8, 8, 8, 8, 16), "distributed") != hashed(
-        ArrayTask(8, 8, 9, 8, 16), "distributed")
-
-
-# The command.
-
-
-@pytest.mark.parametrize("arguments, message", [
-    ([], "a MODEL, --array RxC or --elements must be given"),
-    (["--elements", "--array", "4x4"], "--elements and --array must not be given together"),
-    (["digits-w4a4", "--arith", "l1", "--elements"], "--elements must not be given with a MODEL"),
-    (["digits-w4a4", "--arith", "l1", "--bits", "8x8"], "--bits must not be given with a MODEL"),
-    (["digits-w4a4"], "--arith must name the arithmetics"),
-    (["--array", "4x4", "--data", "x.npz"], "--data must not be given without a MODEL"),
-    (["--elements", "--positions", "512"], "--positions must not be given with --elements"),
-    (["--elements", "--constant", "--array", "4x4"], "must not be given together"),
-    (["--array", "4x4", "--constant", "--positions", "512"], "must not be given with --constant"),
-    (["--array", "4x65", "--constant"], "array columns must be an integer of 1..64"),
-    (["--elements", "--constant"], "--constant must not be given with --elements"),
-    (["--array", "4"], "array must be ROWSxCOLUMNS"),
-    (["--array", "4x4", "--bits", "8"], "bits must be WEIGHTxACTIVATION, for example 8x8"),
-    (["--array", "4x4", "--bits", "8x99"], "activation bits must be 1..16, not 99"),
-    (["--array", "4x4", "--positions", "500"], "positions must be a power of two"),
-    (["--array", "0x4"], "array rows must be an integer of 1..64"),
-    (["--elements", "--arith", "magic"], "arithmetic must be one of")])
-def test_bad_input_is_one_clear_error(arguments, message, capsys, monkeypatch):
-    monkeypatch.setattr(Workbench, "run", lambda *a, **o: pytest.fail("nothing may run"))
-    assert run(["compare", *arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == "" and message in captured.err
-    assert captured.err.count("error:") == 1
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("what", [
-    ["--elements"], ["--array", "2x2", "--positions", "64"], ["--array", "2x2", "--constant"]])
-def test_elements_and_arrays_are_really_measured(what, tmp_path, capsys):
-    path = tmp_path / "figures.json"
-    assert run(["compare", *what, "--bits", "4x4", "--device", "ecp5-25k", "--arith",
-                "l1,bit_serial", "--seeds", "1", "--json", str(path)]) == 0
-    assert "bit_serial" in capsys.readouterr().out
-    rows = {row["arithmetic"]: row for row in json.loads(path.read_text())["rows"]}
-    assert {"l1", "bit_serial", "booth", "dsp", "fabric"} == set(rows)
-    for name, row in rows.items():
-        assert row["certificate"]["granted"] == (name in ("l1", "bit_serial")), name
-        assert row["resources"]["lut"] > 2 and row["fmax_mhz"]["median"] > 30
-    # One element: an adder of the weight; a 4-bit product.
-    assert rows["bit_serial"]["resources"]["lut"] < rows["booth"]["resources"]["lut"]
-    if what == ["--elements"]:
-        assert rows["dsp"]["resources"]["dsp"] in (0, 1)
-        assert rows["bit_serial"]["macs_per_cycle"] == 1 / 4
-        assert rows["booth"]["resources"]["block_ram"] == 0

@@ -202,7 +202,7 @@ def test_slices_cannot_be_counted_one_by_one():
 
 ROOT = Path(__file__).parent
 FILES = {"T": "test_theory_theorems.py", "E": "test_theory_errata.py",
-         "C": "test_theory_counts.py", "G": "test_theory_graph.py"}
+         "C": "test_theory_counts.py", "G": "test_theory_gradients.py"}
 
 
 def named_tests():

@@ -8,7 +8,6 @@ import pytest
 from networks import NETWORKS, random_images
 
 from nmahw import bundled
-from nmahw.cli import run
 from nmahw.layers.conv2d import Conv2d
 from nmahw.layers.dense import Dense
 from nmahw.network import Network
@@ -90,15 +89,6 @@ def test_padded_zeros_are_values():
 
 
 # Command line.
-
-@pytest.fixture
-def cli(capsys):
-    def call(*arguments):
-        code = run([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-    return call
-
 
 def test_count_shows_what_is_counted(cli, tmp_path):
     code, out, err = cli("count", "lenet5-w4a4", "--limit", 3, "--json", tmp_path / "c.json")
