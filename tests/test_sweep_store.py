@@ -29,6 +29,9 @@ def test_foreign_and_newer_files_are_refused(tmp_path, results):
         for write in (False, True):
             with pytest.raises(ModelError, match="must be a results file of 'nmahw sweep'"):
                 Store(path, write)
+    (tmp_path / "nothing.sqlite").touch()
+    with pytest.raises(ModelError, match="but is empty"):
+        Store(tmp_path / "nothing.sqlite")
     database = sqlite3.connect(results)
     database.execute("PRAGMA user_version = 99")
     database.close()
