@@ -81,7 +81,8 @@ def fit_clock(family: str) -> dict | None:
     points = []
     for path in sorted(RESULTS.parent.glob("*.json")):
         found = json.loads(path.read_text())
-        if "network" not in found or find_device(found["device"]["name"]).family != family:
+        if not isinstance(found, dict) or found.get("schema") != "nmahw-comparison" \
+                or find_device(found["device"]["name"]).family != family:
             continue
         for row in found["rows"]:
             if row["fmax_mhz"]:

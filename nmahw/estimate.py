@@ -213,14 +213,9 @@ def features(subject: Design | Kernel, device: Device) -> dict[str, dict[str, fl
     top = (SerialPins if isinstance(subject, Design) else SerialHarness)(subject.create())
     kinds = _arithmetics(subject)
     known = _of_parts(census(top), kinds, device)
-    lut, ff, exact = (known[name] for name in ("lut", "ff", "exact"))
+    lut, ff = known["lut"], known["ff"]
     if isinstance(subject, Kernel):
         lut["kernel"], ff["kernel"] = 1, -1
-        if subject.phases == 1:
-            # The harness's shift register holds the same bits as the registers that delay a
-            # row's activations: they are merged.
-            exact["ff"] -= (subject.arithmetic.taps * subject.arithmetic.activation.bits
-                         * subject.rows * (subject.rows + 1) // 2)
     else:
         lut["design"], ff["design"] = 1, -1
     # Load units of one array share what only depends on the loading step.

@@ -99,7 +99,7 @@ class Kernel:
     def begin_cycles(self) -> int:
         """From a slot's begin to that of row 0's loading; row r's is r cycles later."""
         arithmetic = self.arithmetic
-        return max(1, arithmetic.row_latency_cycles - arithmetic.load_latency_cycles)
+        return max(2, arithmetic.row_latency_cycles - arithmetic.load_latency_cycles)
 
     @property
     def idle_slots(self) -> int:

@@ -13,11 +13,12 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Shape, Signal, Value, unsigned
 from amaranth.lib.memory import Memory
 
+from ..gateware.common import delayed
 from . import Arithmetic, Element, LoadUnit, Operand, RowUnit, range_shape
 from ._gray_code import GrayCodeSums
 from .bit_serial import ShiftAccumulateColumnUnit
 
-__all__ = ["DistributedBinary", "DistributedBlockRam"]
+__all__ = ["DistributedBinary", "DistributedBlockRam", "DistributedFarBlockRam"]
 
 
 class DistributedBinary(Arithmetic):
@@ -30,9 +31,11 @@ class DistributedBinary(Arithmetic):
     weight_bits = (1, 13)
     taps = 4
     holds_weights = True
-    #: What synthesis is told about the table, and whether it is read a cycle late.
+    #: What synthesis is told about the table, whether it is read a cycle late, and how many
+    #: registers there are behind it.
     table_style = "distributed"
     reads_late = False
+    entry_registers = 1
 
     @cached_property
     def entry_shape(self) -> Shape:
@@ -45,11 +48,11 @@ class DistributedBinary(Arithmetic):
 
     @property
     def latency_cycles(self) -> int:
-        return 2 + self.reads_late
+        return 1 + self.reads_late + self.entry_registers
 
     @property
     def row_latency_cycles(self) -> int:
-        return 1
+        return 2
 
     @property
     def column_latency_cycles(self) -> int:
@@ -120,7 +123,23 @@ class DistributedBlockRam(DistributedBinary):
         return _SmallBlockRam(self.activation, self.weight)
 
 
-class _SmallBlockRam(DistributedBlockRam):
+class DistributedFarBlockRam(DistributedBlockRam):
+    """The same with two registers behind the table.
+
+    On an ECP5 the first one is part of the block RAM; block RAMs stand in rows far apart, and from
+    there to the adder is a long way. Where block RAMs have no register, it costs logic cells.
+    """
+
+    name = "distributed_block_ram_far"
+    summary = "the same with one more register behind each table, for block RAMs far apart"
+    entry_registers = 2
+
+    @property
+    def provable(self) -> "DistributedBlockRam":
+        return _SmallFarBlockRam(self.activation, self.weight)
+
+
+class _Small:
     """Four weights a table: few enough entries to be unrolled, otherwise the same hardware."""
 
     taps = DistributedBinary.taps
@@ -130,14 +149,22 @@ class _SmallBlockRam(DistributedBlockRam):
         return self
 
 
+class _SmallBlockRam(_Small, DistributedBlockRam):
+    pass
+
+
+class _SmallFarBlockRam(_Small, DistributedFarBlockRam):
+    pass
+
+
 class SubsetTableElement(Element):
-    """``psum_o = psum_i + table[address]``, a register behind the table."""
+    """``psum_o = psum_i + table[address]``, registers behind the table."""
 
     def elaborate(self, platform):
         m = Module()
         entry = Signal(self.arithmetic.entry_shape, reset_less=True)
         m.d.sync += entry.eq(self._read(m))
-        self.add_to_psum(m, entry)
+        self.add_to_psum(m, delayed(m, entry, self.arithmetic.entry_registers - 1, "entry"))
         return m
 
     def _read(self, m: Module) -> Value:
@@ -177,7 +204,10 @@ class ConstantSubsetTableElement(SubsetTableElement):
 
 
 class PlanesRowUnit(RowUnit):
-    """Bit `phase` of the activations; the address of the empty sum where the row is idle."""
+    """Bit `phase` of the activations; the address of the empty sum where the row is idle.
+
+    In two registers: one at the choice, one on the way to the tables.
+    """
 
     def elaborate(self, platform):
         m = Module()
@@ -185,9 +215,7 @@ class PlanesRowUnit(RowUnit):
         width = arithmetic.activation.bits
         bits = [self.activations[tap * width:(tap + 1) * width].bit_select(self.phase, 1)
                 & self.active for tap in range(arithmetic.taps)]
-        symbol = Signal(arithmetic.symbol_shape, reset_less=True)
-        m.d.sync += symbol.eq(Cat(bits))
-        m.d.comb += self.symbol.eq(symbol)
+        m.d.comb += self.symbol.eq(delayed(m, Cat(bits), 2, "plane"))
         return m
 
 

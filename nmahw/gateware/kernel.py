@@ -87,7 +87,9 @@ class MatrixKernel(wiring.Component):
             control.free.eq(loader.free), control.complete.eq(loader.complete),
         ]
         for row in range(rows):
-            m.d.comb += array.loads[row].eq(loader.load & control.turn[row])
+            load = Signal(name=f"load_row{row}")
+            m.d.sync += load.eq(loader.load_next & control.turn[row])
+            m.d.comb += array.loads[row].eq(load)
         m.d.comb += array.load_step.eq(loader.step)
         for column in range(kernel.columns):
             m.d.comb += array.load_data[column].eq(loader.data[column])

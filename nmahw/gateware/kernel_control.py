@@ -5,7 +5,7 @@ whose slot is one cycle, this logic runs as fast as the array. So it is told a c
 there will be a word.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,32 +24,34 @@ class SlotTags(data.Struct):
 
 
 class Countdown:
-    """Counts turns, round and round; `last` is the counter's sign, so nothing is compared.
+    """Tells when some turns have gone by; `last` is the counter's sign, so nothing is compared.
 
     Parameters
     ----------
     name : str
     turns : int
-        At least 1.
+        From the turn with `start` to the last one, at least 1.
+    gone : int
+        How many of them have gone by after a reset.
     """
 
-    def __init__(self, name: str, turns: int):
+    def __init__(self, name: str, turns: int, gone: int = 0):
         self.turns = turns
-        self.left = Signal(range(-1, max(turns - 1, 1)), name=f"{name}_left", init=turns - 2)
+        self.left = Signal(range(-1, max(turns, 1)), name=f"{name}_left", init=turns - 1 - gone)
 
     @property
     def last(self) -> Value:
-        """Whether this is the last turn."""
+        """Whether the last turn has come; in the turn with `start` it is still the one before."""
         return self.left[-1]
 
     def restart(self) -> list:
-        """Statements that begin the first turn."""
-        return [self.left.eq(self.turns - 2)]
+        """Statements that go back to what is there after a reset."""
+        return [self.left.eq(self.left.init)]
 
-    def advance(self) -> list:
-        """Statements that begin the next turn, after the last one the first."""
-        # From -1 to turns - 2, or one less: an addition either way.
-        return [self.left.eq(self.left + Mux(self.last, self.turns - 1, -1))]
+    def advance(self, start: Value) -> list:
+        """Statements that end a turn, the one with `start` or a later one."""
+        # One addition, without a choice behind it.
+        return [self.left.eq(Mux(start, 0, self.left) + Mux(start, self.turns - 2, -1))]
 
 
 class KernelControl(wiring.Component):
@@ -101,8 +103,10 @@ class KernelControl(wiring.Component):
         computing = Signal(rows)  # `active`, but for the row whose turn to load it is
         row = Signal(rows, init=1)  # one-hot: the last row that had its turn, or has it
         visit = Signal(init=1)  # its turn begins in this slot
-        stagger = Countdown("stagger", kernel.stagger_slots)
-        period = Countdown("round", kernel.round_slots)
+        # Slots from the turn of a row to the last one before the next row's.
+        stagger = Countdown("stagger", max(kernel.stagger_slots - 1, 1))
+        next_row = (stagger.last & ~visit if kernel.stagger_slots > 1 else Const(1)) & ~row[-1]
+        period = Countdown("round", kernel.round_slots, gone=1)
         place_last = Signal()  # the last position
         # Slots until the row that loads is back, less the one of its turn.
         away = Countdown("away", max(kernel.idle_slots - 1, 1))
@@ -113,7 +117,7 @@ class KernelControl(wiring.Component):
         last_round = left[-1]
         go = self.going
         visit_next = Signal()
-        m.d.comb += visit_next.eq(period.last | (stagger.last & ~row[-1]))
+        m.d.comb += visit_next.eq(period.last | next_row)
         free = running & (~visit | last_round | codes_ready)
         if kernel.phases > 1:
             m.d.sync += [self.slot_strobe.eq(self.strobe),
@@ -128,13 +132,14 @@ class KernelControl(wiring.Component):
             m.d.comb += self.slot_strobe.eq(self.strobe)
         m.d.comb += [
             claim.eq(go & visit & ~last_round),
+            self.take.eq(delayed(m, claim, 1, "take", reset=True)),
             self.idle.eq(~running & ~flushing & ~pending),
             self.active.eq(computing & ~Mux(visit, row, 0)),
             self.tags.valid.eq(go | (self.slot_strobe & flushing)),
             self.tags.keep.eq(~clearing & ~flushing),
             self.tags.emit.eq((clearing & pending) | flushing),
         ]
-        self._begin_loads(m, claim, row)
+        self._begin_loads(m, row)
 
         with m.If(go | (self.slot_strobe & flushing)):
             m.d.sync += [self.position.eq(self.position + 1),
@@ -144,18 +149,19 @@ class KernelControl(wiring.Component):
                 m.d.sync += [clearing.eq(0), pending.eq(pending & ~clearing)]
             # Who computes.
             m.d.sync += [computing.eq(self.active | Mux(returning & away.last, self.turn, 0)),
-                         *away.advance(), returning.eq(returning & ~away.last)]
+                         returning.eq(returning & ~away.last)]
             with m.If(visit):
-                m.d.sync += [self.turn.eq(row), *away.restart(), returning.eq(~last_round)]
+                m.d.sync += [self.turn.eq(row), returning.eq(~last_round)]
                 if kernel.idle_slots == 1:
                     m.d.sync += [computing.eq(self.active | Mux(last_round, 0, row)),
                                  returning.eq(0)]
                 with m.If(last_round & row[-1]):
                     m.d.sync += [running.eq(0), pending.eq(1)]
             # Whose turn is next.
-            m.d.sync += [*period.advance(), *stagger.advance(), visit.eq(visit_next)]
+            m.d.sync += [*away.advance(visit), *stagger.advance(visit),
+                         *period.advance(period.last), visit.eq(visit_next)]
             with m.If(period.last):
-                m.d.sync += [*stagger.restart(), row.eq(1), left.eq(left_then)]
+                m.d.sync += [row.eq(1), left.eq(left_then)]
             with m.Elif(visit_next):
                 m.d.sync += row.eq(row << 1)
         with m.If(self.slot_strobe & flushing & place_last):
@@ -163,11 +169,11 @@ class KernelControl(wiring.Component):
         # Between slots: the next block, or the sums of the last one on their own. Their first
         # position may be the last one's last, whose sum takes five cycles to be written back.
         rested = delayed(m, ~running, 5, "rested") if kernel.phases < 5 else 1
-        begins = Signal()  # a register: what it restarts is spread out
-        m.d.sync += begins.eq(~running & ~flushing & ~begins & rested & (self.start | pending))
-        with m.If(begins):
+        restart = Signal()  # a register: what it acts on is spread out
+        m.d.sync += restart.eq(~running & ~flushing & ~restart & rested & (self.start | pending))
+        with m.If(restart):
             m.d.sync += [self.position.eq(0), place_last.eq(0), *period.restart(),
-                         *stagger.restart(), visit.eq(1), row.eq(1), returning.eq(0)]
+                         visit.eq(1), row.eq(1), returning.eq(0)]
             with m.If(self.start):
                 m.d.comb += self.started.eq(1)
                 m.d.sync += [running.eq(1), clearing.eq(1), left.eq(self.rounds)]
@@ -177,8 +183,8 @@ class KernelControl(wiring.Component):
 
     def _codes(self, m: Module) -> tuple[Signal, Signal]:
         """Whether the next row's codes are in their places; a pulse claims them for loading."""
-        places = Countdown("code", self.kernel.columns)
-        arrived = Countdown("arrived", self.kernel.columns)
+        places = Countdown("code", self.kernel.columns, gone=1)
+        arrived = Countdown("arrived", self.kernel.columns, gone=1)
         ready, claim = Signal(name="codes_ready"), Signal(name="claim")
         open_ = Signal(init=1)  # codes may come in
         m.d.comb += [
@@ -186,11 +192,11 @@ class KernelControl(wiring.Component):
             self.shift.eq(open_ & self.weights.valid),
         ]
         with m.If(self.shift):
-            m.d.sync += places.advance()
+            m.d.sync += places.advance(places.last)
             with m.If(places.last):
                 m.d.sync += open_.eq(0)
         with m.If(self.complete):
-            m.d.sync += arrived.advance()
+            m.d.sync += arrived.advance(arrived.last)
             with m.If(arrived.last):
                 m.d.sync += ready.eq(1)
         with m.If(self.free):
@@ -199,12 +205,11 @@ class KernelControl(wiring.Component):
             m.d.sync += ready.eq(0)
         return ready, claim
 
-    def _begin_loads(self, m: Module, claim: Signal, row: Signal) -> None:
+    def _begin_loads(self, m: Module, row: Signal) -> None:
         """Row r begins to load when the first symbol that says so reaches it, r cycles later."""
-        begins = Signal(self.kernel.rows + self.kernel.begin_cycles - 1)
+        # `take` is a cycle late, and it is still the same row's turn.
+        begins = Signal(self.kernel.rows + self.kernel.begin_cycles - 2)
         inserted = Signal.like(begins)
-        m.d.comb += [
-            inserted[self.kernel.begin_cycles - 1:].eq(Mux(claim, row, 0)),
-            self.take.eq(delayed(m, claim, 1, "take", reset=True)), self.begin.eq(begins[0]),
-        ]
+        m.d.comb += [inserted[self.kernel.begin_cycles - 2:].eq(Mux(self.take, row, 0)),
+                     self.begin.eq(begins[0])]
         m.d.sync += begins.eq(Cat(begins[1:], 0) | inserted)

@@ -31,8 +31,9 @@ class WeightLoader(wiring.Component):
         Pulse: codes may be shifted again.
     complete : Out
         As `shift`, when the code has gone as far as it will: group by group it is a cycle later.
-    load, step : Out
-        For the array: a row is loading, in which cycle; `lead_cycles` after `begin`.
+    load_next, step : Out
+        For the array: a row will be loading in the next cycle; in which cycle of it this one is.
+        Loading is `lead_cycles` after `begin`.
     data : Out
         For the array: group g's is g cycles late.
     """
@@ -43,13 +44,13 @@ class WeightLoader(wiring.Component):
             "code": In(unsigned(arithmetic.weight_code_bits)), "shift": In(1),
             "take": In(1), "begin": In(1), "free": Out(1),
             "complete": Out(1),
-            "load": Out(1), "step": Out(range(max(arithmetic.load_cycles, 2))),
+            "load_next": Out(1), "step": Out(range(max(arithmetic.load_cycles, 2))),
             "data": Out(arithmetic.load_shape).array(columns),
         })
 
     @property
     def lead_cycles(self) -> int:
-        """Cycles from `begin` to `load`."""
+        """Cycles from `begin` to the first one of loading."""
         return 1 + self.arithmetic.load_latency_cycles
 
     def elaborate(self, platform):
@@ -67,7 +68,9 @@ class WeightLoader(wiring.Component):
                 m.d.sync += busy.eq(0)
         m.d.sync += done.eq(busy & last)
         latency = arithmetic.load_latency_cycles
-        m.d.comb += [self.load.eq(delayed(m, busy, latency, "load", reset=True)),
+        soon = delayed(m, busy, latency - 1, "load", reset=True) if latency else (
+            self.begin | (busy & ~last))
+        m.d.comb += [self.load_next.eq(soon),
                      self.step.eq(delayed(m, step, latency, "step"))]
         take, code, shift = self.take, self.code, self.shift
         copies = cycles == 1
