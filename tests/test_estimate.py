@@ -154,12 +154,12 @@ def test_estimates_of_designs_not_fitted_to(sample):
 @pytest.mark.parametrize("name, rows, columns, bits", [
     ("bit_serial", 5, 3, (7, 6)), ("distributed", 3, 5, (4, 8)), ("dsp", 5, 5, (8, 8)),
     ("quarter_square", 3, 5, (5, 5)), ("booth", 3, 3, (6, 6))])
-@pytest.mark.parametrize("family", ["ecp5", "ice40"])
+@pytest.mark.parametrize("family", ["ecp5", "gowin", "ice40"])
 def test_estimates_against_yosys(name, rows, columns, bits, family):
     if family == "ice40" and name in ("distributed", "dsp"):
         pytest.skip("iCE40 has no distributed RAM, and HX none of the multipliers")
     kernel = Kernel.of(name, rows, columns, *operands(*bits), positions=256)
-    part = device({"ecp5": "ecp5-45k", "ice40": "ice40-hx8k"}[family])
+    part = device({"ecp5": "ecp5-45k", "gowin": "gw2ar-18", "ice40": "ice40-hx8k"}[family])
     netlist = synthesise(rtlil_behind_pins(kernel.create()), part,
                          flow_options(kernel.arithmetic))
     needs = {**netlist.needs, "lut": part.rules.packed_luts(read_top(netlist.path))}
@@ -212,7 +212,7 @@ def test_what_was_not_fitted_is_said():
     kernel = Kernel.of("l1", 2, 2, *operands(4, 4))
     assert not estimate(kernel).is_fitted
     with pytest.raises(UsageError, match="family with a fitted model"):
-        estimate(kernel, "gw1nr-9")
+        estimate(kernel, "gatemate-a1")
 
 
 def test_limits_decide_what_fits():

@@ -100,7 +100,9 @@ class Gowin(Family):
         flags = [f"-family {_YOSYS_FAMILIES[device.name]}"]
         if not options.hard_multiplier:
             flags.append("-nodsp")
-        if options.wide_lut is False:
+        # Multiplexers that join LUTs are one more level at most, and ABC spends LUTs on them: an
+        # array of Booth elements takes twice as many with them, and none takes fewer.
+        if not options.wide_lut:
             flags.append("-nowidelut")
         return [" ".join(["synth_gowin", "-top top", *flags])]
 
