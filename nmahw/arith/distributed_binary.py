@@ -18,7 +18,7 @@ from . import Arithmetic, Element, LoadUnit, Operand, RowUnit, range_shape
 from ._gray_code import GrayCodeSums
 from .bit_serial import ShiftAccumulateColumnUnit
 
-__all__ = ["DistributedBinary", "DistributedBlockRam", "DistributedFarBlockRam"]
+__all__ = ["DistributedBinary", "DistributedBlockRam"]
 
 
 class DistributedBinary(Arithmetic):
@@ -31,11 +31,9 @@ class DistributedBinary(Arithmetic):
     weight_bits = (1, 13)
     taps = 4
     holds_weights = True
-    #: What synthesis is told about the table, whether it is read a cycle late, and how many
-    #: registers there are behind it.
+    #: What synthesis is told about the table, and whether it is read a cycle late.
     table_style = "distributed"
     reads_late = False
-    entry_registers = 1
 
     @cached_property
     def entry_shape(self) -> Shape:
@@ -48,7 +46,7 @@ class DistributedBinary(Arithmetic):
 
     @property
     def latency_cycles(self) -> int:
-        return 1 + self.reads_late + self.entry_registers
+        return 2 + self.reads_late
 
     @property
     def row_latency_cycles(self) -> int:
@@ -123,23 +121,7 @@ class DistributedBlockRam(DistributedBinary):
         return _SmallBlockRam(self.activation, self.weight)
 
 
-class DistributedFarBlockRam(DistributedBlockRam):
-    """The same with two registers behind the table.
-
-    On an ECP5 the first one is part of the block RAM; block RAMs stand in rows far apart, and from
-    there to the adder is a long way. Where block RAMs have no register, it costs logic cells.
-    """
-
-    name = "distributed_block_ram_far"
-    summary = "the same with one more register behind each table, for block RAMs far apart"
-    entry_registers = 2
-
-    @property
-    def provable(self) -> "DistributedBlockRam":
-        return _SmallFarBlockRam(self.activation, self.weight)
-
-
-class _Small:
+class _SmallBlockRam(DistributedBlockRam):
     """Four weights a table: few enough entries to be unrolled, otherwise the same hardware."""
 
     taps = DistributedBinary.taps
@@ -149,22 +131,14 @@ class _Small:
         return self
 
 
-class _SmallBlockRam(_Small, DistributedBlockRam):
-    pass
-
-
-class _SmallFarBlockRam(_Small, DistributedFarBlockRam):
-    pass
-
-
 class SubsetTableElement(Element):
-    """``psum_o = psum_i + table[address]``, registers behind the table."""
+    """``psum_o = psum_i + table[address]``, a register behind the table."""
 
     def elaborate(self, platform):
         m = Module()
         entry = Signal(self.arithmetic.entry_shape, reset_less=True)
         m.d.sync += entry.eq(self._read(m))
-        self.add_to_psum(m, delayed(m, entry, self.arithmetic.entry_registers - 1, "entry"))
+        self.add_to_psum(m, entry)
         return m
 
     def _read(self, m: Module) -> Value:
