@@ -79,7 +79,7 @@ def matrix() -> Iterator[Entry]:
     yield Entry("ecp5-45k", ArrayTask(8, 8, 16, 16), ("distributed", "l1", "ternary"))
     # The smallest one, full: of hard multipliers, and of an array without any.
     yield Entry("ecp5-25k", ArrayTask(8, 8, 4, 7), ("dsp",))
-    yield Entry("ecp5-25k", ArrayTask(8, 8, 30, 16), ("distributed",))
+    yield Entry("ecp5-25k", ArrayTask(8, 8, 24, 16), ("distributed",))
     # All block RAM of an HX8K: 24 tables, and sums in 4 columns.
     yield Entry("ice40-hx8k", ArrayTask(8, 8, 6, 4, 256), order(8, 8))
     yield Entry("ice40-hx8k", ConstantTask(8, 8, 8, 8), ("booth", "distributed_binary"))

@@ -97,7 +97,10 @@ class Kernel:
 
     @property
     def begin_cycles(self) -> int:
-        """From a slot's begin to that of row 0's loading; row r's is r cycles later."""
+        """From a slot's begin to the loader's `begin` for row 0; row r's is r cycles later.
+
+        Two cycles at least: one for `take`, one for the register behind it.
+        """
         arithmetic = self.arithmetic
         return max(2, arithmetic.row_latency_cycles - arithmetic.load_latency_cycles)
 
@@ -114,11 +117,14 @@ class Kernel:
     def stagger_slots(self) -> int:
         """Slots from one row's turn to load to the next row's."""
         arithmetic = self.arithmetic
-        loading = (self.rows + self.begin_cycles + 1 + arithmetic.load_latency_cycles
-                   + arithmetic.load_cycles)
-        shifting = self.columns + 2 * self.groups + 5
-        # Codes are copied for a load of a cycle, or stay in their places until a longer one ends.
-        cycles = max(loading, shifting) if arithmetic.load_cycles == 1 else loading + shifting
+        shifting = self.columns + 2 * self.groups + 4
+        # Codes are copied for a load of a cycle, or stay in their places until a longer one has
+        # read them.
+        if arithmetic.load_cycles == 1:
+            cycles = max(shifting, self.rows + self.begin_cycles + 2
+                         + arithmetic.load_latency_cycles)
+        else:
+            cycles = self.rows + self.begin_cycles + arithmetic.load_cycles - 1 + shifting
         return max(self.idle_slots, -(-cycles // self.phases))
 
     @property

@@ -38,11 +38,13 @@ class MatrixKernel(wiring.Component):
         Rounds of the next block, less one.
     start : In
         A block may begin: `rounds` is right, and whoever takes the sums has room for all those
-        of the block before. Held until `started`.
+        of the block before. Where it is not there when a block ends, that block's sums come on
+        their own, whether there is room or not.
     started : Out
         Pulse: it has begun.
     idle : Out
-        No block is being computed and no sums are left inside.
+        No block is being computed and no slot is left that brings sums out; the last sums may
+        still be on their way.
     sums : Out
         Sums of one position, `Kernel.offsets` included; group g's are g cycles late.
     sums_valid, sums_position : Out

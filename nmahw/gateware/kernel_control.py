@@ -97,7 +97,7 @@ class KernelControl(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         kernel, rows = self.kernel, self.kernel.rows
-        codes_ready, claim = self._codes(m)
+        claim, codes_ready = Signal(), self._codes(m)
 
         running, flushing, pending, clearing = Signal(), Signal(), Signal(), Signal()
         computing = Signal(rows)  # `active`, but for the row whose turn to load it is
@@ -123,7 +123,8 @@ class KernelControl(wiring.Component):
             m.d.sync += [self.slot_strobe.eq(self.strobe),
                          go.eq(self.strobe & free & self.words_valid)]
         else:
-            # A turn is longer than a slot, so `codes_ready` need not know of this slot's claim.
+            # A turn is longer than a slot, so `codes_ready` need not know of this slot's claim,
+            # nor of the last one's: it is cleared two cycles late.
             ending = Signal()
             after = ~(visit & last_round & row[-1]) & (
                 ~visit_next | Mux(period.last, ending, last_round) | codes_ready)
@@ -139,7 +140,7 @@ class KernelControl(wiring.Component):
             self.tags.keep.eq(~clearing & ~flushing),
             self.tags.emit.eq((clearing & pending) | flushing),
         ]
-        self._begin_loads(m, row)
+        self._begin_loads(m)
 
         with m.If(go | (self.slot_strobe & flushing)):
             m.d.sync += [self.position.eq(self.position + 1),
@@ -181,11 +182,11 @@ class KernelControl(wiring.Component):
                 m.d.sync += flushing.eq(1)
         return m
 
-    def _codes(self, m: Module) -> tuple[Signal, Signal]:
-        """Whether the next row's codes are in their places; a pulse claims them for loading."""
+    def _codes(self, m: Module) -> Signal:
+        """Whether the next row's codes are in their places; `take` says that they were."""
         places = Countdown("code", self.kernel.columns, gone=1)
         arrived = Countdown("arrived", self.kernel.columns, gone=1)
-        ready, claim = Signal(name="codes_ready"), Signal(name="claim")
+        ready = Signal(name="codes_ready")
         open_ = Signal(init=1)  # codes may come in
         m.d.comb += [
             self.code.eq(self.weights.payload), self.weights.ready.eq(open_),
@@ -201,15 +202,16 @@ class KernelControl(wiring.Component):
                 m.d.sync += ready.eq(1)
         with m.If(self.free):
             m.d.sync += open_.eq(1)
-        with m.If(self.take):  # in time: between two claims there are four cycles or more
+        # In time: who looks for the next row's codes does so a turn later, and none of these can
+        # be complete before `free`, which follows `take`.
+        with m.If(self.take):
             m.d.sync += ready.eq(0)
-        return ready, claim
+        return ready
 
-    def _begin_loads(self, m: Module, row: Signal) -> None:
+    def _begin_loads(self, m: Module) -> None:
         """Row r begins to load when the first symbol that says so reaches it, r cycles later."""
-        # `take` is a cycle late, and it is still the same row's turn.
         begins = Signal(self.kernel.rows + self.kernel.begin_cycles - 2)
         inserted = Signal.like(begins)
-        m.d.comb += [inserted[self.kernel.begin_cycles - 2:].eq(Mux(self.take, row, 0)),
+        m.d.comb += [inserted[self.kernel.begin_cycles - 2:].eq(Mux(self.take, self.turn, 0)),
                      self.begin.eq(begins[0])]
         m.d.sync += begins.eq(Cat(begins[1:], 0) | inserted)

@@ -15,7 +15,8 @@ class SkewFeeder(wiring.Component):
 
     A word is taken a cycle before its slot ends, so that whoever decides about the next slot can
     look at the next word: as many rows as a slot has phases, less one, find it where it comes
-    from; later ones keep it for as many slots as go by until their turn.
+    from; later ones keep it for as many slots as go by until their turn. In slots of one cycle it
+    is taken in that cycle, and row 0 finds it where it comes from.
 
     Parameters
     ----------

@@ -25,8 +25,8 @@ class WeightLoader(wiring.Component):
     take : In
         Pulse: the codes are complete.
     begin : In
-        Pulse, after `take` and before the next one: they are loaded in the `load_cycles` that
-        follow.
+        Pulse, after `take` and before the next one: they are loaded in `load_cycles` cycles, the
+        first of them `lead_cycles` later.
     free : Out
         Pulse: codes may be shifted again.
     complete : Out
