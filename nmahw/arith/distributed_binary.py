@@ -31,7 +31,8 @@ class DistributedBinary(Arithmetic):
     weight_bits = (1, 13)
     taps = 4
     holds_weights = True
-    #: What synthesis is told about the table, and whether it is read a cycle late.
+    #: What synthesis is told about the table, and whether it is read a cycle late. A row that is
+    #: idle reads the empty sum, which is 0 before, while and after it is written.
     table_style = "distributed"
     reads_late = False
 

@@ -134,9 +134,9 @@ class MatrixKernel(wiring.Component):
         kernel, arithmetic = self.kernel, self.kernel.arithmetic
         rows, phases = kernel.rows, kernel.phases
         to_psum, column_latency = kernel.psum_cycles, arithmetic.column_latency_cycles
-        # What an array of one row has too little of for a memory to be read in time.
-        slack = max(_READ_CYCLES - (to_psum + phases - 1 + column_latency), 0)
-        to_value = to_psum + phases - 1 + column_latency + slack
+        # Not before the memory can be read: no arithmetic is that fast, even in one row.
+        to_value = to_psum + phases - 1 + column_latency
+        assert to_value >= _READ_CYCLES, f"{arithmetic} is too fast for the memories of sums"
         first = delayed(m, strobe, to_psum, "first_phase")
         last = delayed(m, first, phases - 1, "last_phase")
         read_at = delayed(m, position, to_value - _READ_CYCLES, "position")
@@ -171,8 +171,7 @@ class MatrixKernel(wiring.Component):
                 m.d.sync += [fetched.eq(read.data), before.eq(fetched), total.eq(adder.total)]
                 m.d.comb += [
                     unit.psum.eq(array.psums[column]), unit.first.eq(first), unit.last.eq(last),
-                    adder.augend.eq(delayed(m, unit.value, slack, f"value{column}")),
-                    adder.addend.eq(before), adder.gate.eq(early.keep),
+                    adder.augend.eq(unit.value), adder.addend.eq(before), adder.gate.eq(early.keep),
                     read.en.eq(1), read.addr.eq(read_at), back.en.eq(write),
                     back.addr.eq(write_at), back.data.eq(total), self.sums[column].eq(before),
                 ]

@@ -26,14 +26,13 @@ class WeightLoader(wiring.Component):
         Pulse: the codes are complete.
     begin : In
         Pulse, after `take` and before the next one: they are loaded in `load_cycles` cycles, the
-        first of them `lead_cycles` later.
+        first of them ``1 + load_latency_cycles`` later.
     free : Out
         Pulse: codes may be shifted again.
     complete : Out
         As `shift`, when the code has gone as far as it will: group by group it is a cycle later.
     load_next, step : Out
         For the array: a row will be loading in the next cycle; in which cycle of it this one is.
-        Loading is `lead_cycles` after `begin`.
     data : Out
         For the array: group g's is g cycles late.
     """
@@ -47,11 +46,6 @@ class WeightLoader(wiring.Component):
             "load_next": Out(1), "step": Out(range(max(arithmetic.load_cycles, 2))),
             "data": Out(arithmetic.load_shape).array(columns),
         })
-
-    @property
-    def lead_cycles(self) -> int:
-        """Cycles from `begin` to the first one of loading."""
-        return 1 + self.arithmetic.load_latency_cycles
 
     def elaborate(self, platform):
         m = Module()
