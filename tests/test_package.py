@@ -63,7 +63,7 @@ def test_wheel_names_the_version_and_the_command(wheel):
     assert wheel.name.startswith(f"nmahw-{nmahw.__version__}-py3-none-any")
     text, = (archive.read(name).decode() for name in archive.namelist()
              if name.endswith("entry_points.txt"))
-    assert "nmahw = nmahw.cli:main" in text
+    assert "nmahw = nmahw.__main__:main" in text
 
 
 def test_installed_wheel_runs(wheel, tmp_path):
@@ -88,7 +88,7 @@ def test_editable_install_finds_the_boards():
     assert Path(nmahw.boards.__file__).parent == ROOT / "boards"
     entry, = (entry for entry in metadata.entry_points(group="console_scripts")
               if entry.name == "nmahw")
-    from nmahw.cli import main
+    from nmahw.__main__ import main
     assert entry.load() is main
 
 
