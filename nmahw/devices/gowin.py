@@ -100,8 +100,8 @@ class Gowin(Family):
         flags = [f"-family {_YOSYS_FAMILIES[device.name]}"]
         if not options.hard_multiplier:
             flags.append("-nodsp")
-        # Multiplexers that join LUTs are one more level at most, and ABC spends LUTs on them: an
-        # array of Booth elements takes twice as many with them, and none takes fewer.
+        # With multiplexers that join LUTs, ABC spends LUTs on depth: an array of Booth elements
+        # takes twice as many, and none of those measured takes fewer (docs/design.md).
         if not options.wide_lut:
             flags.append("-nowidelut")
         return [" ".join(["synth_gowin", "-top top", *flags])]
