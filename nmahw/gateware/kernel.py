@@ -119,14 +119,13 @@ class MatrixKernel(wiring.Component):
                          words.ready.eq(feeder.taken)]
             return
         word = Signal(len(words.payload), reset_less=True)
-        kept = Signal(name="word_kept")
+        taken = Signal(name="word_taken", init=1)  # or never there: the enable of many flip-flops
         m.d.comb += [
-            words.ready.eq(~kept | feeder.taken),
-            control.words_valid.eq(words.valid | (kept & ~feeder.taken)),
-            feeder.word.eq(word),
+            words.ready.eq(taken), feeder.word.eq(word),
+            control.words_valid.eq(words.valid | ~taken),
         ]
-        m.d.sync += kept.eq(control.words_valid)
-        with m.If(words.ready):
+        m.d.sync += taken.eq(~control.words_valid | control.going_next)
+        with m.If(taken):
             m.d.sync += word.eq(words.payload)
 
     def _accumulate(self, m, strobe, tags, position, array) -> None:

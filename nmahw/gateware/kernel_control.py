@@ -1,8 +1,8 @@
 """Control of the matrix kernel: whose turn it is to load, who computes, what a slot is for.
 
-Whatever decides in a slot is a single register, made ready in the cycle before it: with arithmetics
-whose slot is one cycle, this logic runs as fast as the array. So it is told a cycle early whether
-there will be a word.
+Whatever decides in a slot is a single register, made ready in the cycle before it from others that
+were made ready in the slot before: with arithmetics whose slot is one cycle, this logic runs as
+fast as the array. So it is told a cycle early whether there will be a word.
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
@@ -75,6 +75,8 @@ class KernelControl(wiring.Component):
         One-hot: the row that loads.
     going : Out
         With `slot_strobe`: the slot is no bubble.
+    going_next : Out
+        The next cycle's `going`.
     active : Out
         The rows that take part in it.
     tags, position : Out
@@ -90,8 +92,9 @@ class KernelControl(wiring.Component):
             "rounds": In(8), "start": In(1), "started": Out(1), "idle": Out(1),
             "code": Out(code), "shift": Out(1), "take": Out(1), "begin": Out(1), "free": In(1),
             "complete": In(1),
-            "turn": Out(kernel.rows), "going": Out(1), "active": Out(kernel.rows),
-            "tags": Out(SlotTags), "position": Out(range(kernel.positions)),
+            "turn": Out(kernel.rows), "going": Out(1), "going_next": Out(1),
+            "active": Out(kernel.rows), "tags": Out(SlotTags),
+            "position": Out(range(kernel.positions)),
         })
 
     def elaborate(self, platform):
@@ -103,33 +106,38 @@ class KernelControl(wiring.Component):
         computing = Signal(rows)  # `active`, but for the row whose turn to load it is
         row = Signal(rows, init=1)  # one-hot: the last row that had its turn, or has it
         visit = Signal(init=1)  # its turn begins in this slot
+        last_round = Signal()
+        final = Signal()  # with this slot the last row is done
+        ready = Signal(name="load_ready")  # no row's turn begins that would have to get codes
+        # The same of the slot after this one, so that all who decide look at registers.
+        at_once = kernel.stagger_slots == 1 and rows > 1
+        row_next = Signal(rows, init=2 if at_once else 1)
+        visit_next = Signal(init=at_once)
+        ready_next = Signal(name="load_ready_next", init=not at_once)
+        left = Signal(signed(9), name="rounds_left")
+        left_then = Signal(signed(9), name="rounds_left_then")
+        m.d.sync += left_then.eq(left - 1)  # a round is longer than a cycle
+        last_round_next = left[-1]
         # Slots from the turn of a row to the last one before the next row's.
-        stagger = Countdown("stagger", max(kernel.stagger_slots - 1, 1))
-        next_row = (stagger.last & ~visit if kernel.stagger_slots > 1 else Const(1)) & ~row[-1]
-        period = Countdown("round", kernel.round_slots, gone=1)
+        stagger = Countdown("stagger", max(kernel.stagger_slots - 1, 1), gone=1)
+        next_row = (stagger.last & ~visit_next if kernel.stagger_slots > 1 else Const(1)
+                    ) & ~row_next[-1]
+        period = Countdown("round", kernel.round_slots, gone=2)
         place_last = Signal()  # the last position
         # Slots until the row that loads is back, less the one of its turn.
         away = Countdown("away", max(kernel.idle_slots - 1, 1))
         returning = Signal()
-        left = Signal(signed(9), name="rounds_left")
-        left_then = Signal(signed(9), name="rounds_left_then")
-        m.d.sync += left_then.eq(left - 1)  # a round is longer than a cycle
-        last_round = left[-1]
         go = self.going
-        visit_next = Signal()
-        m.d.comb += visit_next.eq(period.last | next_row)
-        free = running & (~visit | last_round | codes_ready)
+        free = running & (ready | codes_ready)
         if kernel.phases > 1:
-            m.d.sync += [self.slot_strobe.eq(self.strobe),
-                         go.eq(self.strobe & free & self.words_valid)]
+            m.d.comb += self.going_next.eq(self.strobe & free & self.words_valid)
+            m.d.sync += [self.slot_strobe.eq(self.strobe), go.eq(self.going_next)]
         else:
             # A turn is longer than a slot, so `codes_ready` need not know of this slot's claim,
             # nor of the last one's: it is cleared two cycles late.
-            ending = Signal()
-            after = ~(visit & last_round & row[-1]) & (
-                ~visit_next | Mux(period.last, ending, last_round) | codes_ready)
-            m.d.sync += [ending.eq(left_then[-1]),
-                         go.eq(Mux(go, after, free) & self.words_valid)]
+            after = ~final & (ready_next | codes_ready)
+            m.d.comb += self.going_next.eq(Mux(go, after, free) & self.words_valid)
+            m.d.sync += go.eq(self.going_next)
             m.d.comb += self.slot_strobe.eq(self.strobe)
         m.d.comb += [
             claim.eq(go & visit & ~last_round),
@@ -156,15 +164,21 @@ class KernelControl(wiring.Component):
                 if kernel.idle_slots == 1:
                     m.d.sync += [computing.eq(self.active | Mux(last_round, 0, row)),
                                  returning.eq(0)]
-                with m.If(last_round & row[-1]):
-                    m.d.sync += [running.eq(0), pending.eq(1)]
-            # Whose turn is next.
-            m.d.sync += [*away.advance(visit), *stagger.advance(visit),
-                         *period.advance(period.last), visit.eq(visit_next)]
+            with m.If(final):
+                m.d.sync += [running.eq(0), pending.eq(1)]
+            # Whose turn is next, and after that.
+            m.d.sync += [*away.advance(visit), *stagger.advance(visit_next),
+                         *period.advance(period.last),
+                         visit.eq(visit_next), row.eq(row_next), last_round.eq(last_round_next),
+                         final.eq(visit_next & last_round_next & row_next[-1]),
+                         ready.eq(ready_next),
+                         ready_next.eq(Mux(period.last, left_then[-1],
+                                           ~next_row | last_round_next)),
+                         visit_next.eq(period.last | next_row)]
             with m.If(period.last):
-                m.d.sync += [row.eq(1), left.eq(left_then)]
-            with m.Elif(visit_next):
-                m.d.sync += row.eq(row << 1)
+                m.d.sync += [row_next.eq(1), left.eq(left_then)]
+            with m.Elif(next_row):
+                m.d.sync += row_next.eq(row_next << 1)
         with m.If(self.slot_strobe & flushing & place_last):
             m.d.sync += [flushing.eq(0), pending.eq(0)]
         # Between slots: the next block, or the sums of the last one on their own. Their first
@@ -173,8 +187,10 @@ class KernelControl(wiring.Component):
         restart = Signal()  # a register: what it acts on is spread out
         m.d.sync += restart.eq(~running & ~flushing & ~restart & rested & (self.start | pending))
         with m.If(restart):
-            m.d.sync += [self.position.eq(0), place_last.eq(0), *period.restart(),
-                         visit.eq(1), row.eq(1), returning.eq(0)]
+            m.d.sync += [self.position.eq(0), place_last.eq(0), returning.eq(0),
+                         visit.eq(1), row.eq(1), last_round.eq(0), final.eq(0), ready.eq(0),
+                         visit_next.eq(at_once), row_next.eq(row_next.init),
+                         ready_next.eq(not at_once), *period.restart(), *stagger.restart()]
             with m.If(self.start):
                 m.d.comb += self.started.eq(1)
                 m.d.sync += [running.eq(1), clearing.eq(1), left.eq(self.rounds)]
