@@ -21,7 +21,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
-from ._census_netlist import SUM, SYMBOL, Part, count_part
+from ._census_netlist import MOST_LOGIC_BITS, SUM, SYMBOL, Part, count_part
 from .arith import Arithmetic, ColumnUnit, CorrectionElement, Element, LoadUnit, RowUnit
 from .gateware.array import SystolicArray
 from .gateware.gated_add import GatedAdd
@@ -122,6 +122,8 @@ def _part(component: wiring.Component) -> tuple[Part, list[wiring.Component]]:
         if isinstance(child, wiring.Component) and not isinstance(child, _INLINE):
             children.append(child)
             del module._named_submodules[name]
+        elif isinstance(child, SlicedMemory):
+            child.forget_large_contents(MOST_LOGIC_BITS)
     fragment = Fragment.get(module, None)
     driven, read = SignalSet(), SignalSet()
     _signals(fragment, driven, read)

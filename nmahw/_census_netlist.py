@@ -13,7 +13,7 @@ from amaranth.hdl import _nir as nir
 from ._logic import Logic
 from ._mapping_rules import MemoryShape
 
-__all__ = ["SUM", "SYMBOL", "Part", "count_part"]
+__all__ = ["MOST_LOGIC_BITS", "SUM", "SYMBOL", "Part", "count_part"]
 
 #: How ports that carry a row's symbol begin.
 SYMBOL = "symbol"
@@ -22,7 +22,7 @@ SUM = "sum"
 # Comparisons with a constant become a look-up table instead of a chain up to this width.
 _LUT_COMPARISON = 4
 # Larger memories that are only read never become logic by themselves.
-_MOST_LOGIC_BITS = 4096
+MOST_LOGIC_BITS = 4096
 
 
 @dataclass(frozen=True)
@@ -368,7 +368,7 @@ class _Counter:
         width = max(len(self._reads[port]) for port in ports)
         style = next((str(memory.attributes[key]) for key in ("rom_style", "ram_style")
                       if key in memory.attributes), "")
-        may_be_logic = is_rom and (style == "logic" or width * memory.depth <= _MOST_LOGIC_BITS)
+        may_be_logic = is_rom and (style == "logic" or width * memory.depth <= MOST_LOGIC_BITS)
         return MemoryShape(width, memory.depth, style, len(ports), is_rom,
                            isinstance(self._cells[ports[0]], nir.SyncReadPort), behind == used,
                            tuple(memory.init) if may_be_logic else ())

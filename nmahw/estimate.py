@@ -39,6 +39,7 @@ from .errors import UsageError
 from .gateware.array import SystolicArray
 from .gateware.harness import SerialHarness
 from .gateware.pins import SerialPins
+from .gateware.weights import bank_shapes
 from .kernel import Kernel
 
 __all__ = ["Estimate", "at_least", "clock_mhz", "counted", "estimate", "features",
@@ -119,7 +120,7 @@ def estimate(subject: Design | Kernel, device: str | Device = "ecp5-45k") -> Est
 
 
 def at_least(design: Design, device: str | Device) -> dict[str, int]:
-    """Resources of a design's arrays and activation memories, estimated much faster than all."""
+    """Resources of a design's arrays and large memories, estimated much faster than all."""
     device = find_device(device)
     schedule, parts = design.schedule, Counter()
     for kind in schedule.engines:
@@ -131,6 +132,12 @@ def at_least(design: Design, device: str | Device) -> dict[str, int]:
         # However it is cut into slices, every row's taps have a copy.
         blocks = -(-copy.width * copy.depth // device.rules.block_ram_bits)
         found["block_ram"] += design.rows * schedule.taps * blocks
+    if schedule.layout is None:
+        # Of those that fill a block at least, which cannot become logic.
+        banks = [width * depth for engine in range(len(schedule.engines))
+                 for width, depth in bank_shapes(schedule, engine)]
+        found["block_ram"] += sum(-(-bits // device.rules.block_ram_bits) for bits in banks
+                                  if bits >= device.rules.block_ram_bits)
     return found
 
 

@@ -53,6 +53,16 @@ class SlicedMemory(wiring.Component):
                       "w_data": In(unsigned(width))}
         super().__init__(ports)
 
+    def forget_large_contents(self, bits: int) -> None:
+        """Leave out contents of slices of more than so many bits, which take long to build.
+
+        For those who only look at the shape of what is built.
+        """
+        full = min(self._width, self.slice_bits(self._depth))
+        last = self._width % full or full
+        if self._init and min(full, last) * self._depth > bits:
+            self._init = []
+
     @staticmethod
     def slice_bits(depth: int) -> int:
         """Width of one slice of a memory of `depth` words."""

@@ -10,14 +10,50 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith import Arithmetic
 from ..schedule import Schedule
 from .common import delayed
 from .memory import SlicedMemory
 
-__all__ = ["WeightMemory", "HeldWeights"]
+__all__ = ["WeightMemory", "HeldWeights", "bank_shapes"]
 
 # Rows of which codes may lie in one word: more save little and cost a register a code and row.
 _MOST_ROWS = 9
+
+
+def bank_shapes(schedule: Schedule, engine: int) -> list[tuple[int, int]]:
+    """Width and depth of each of an engine's memories of weight codes."""
+    arithmetic = schedule.engines[engine]
+    words = sum(p.weight_words for p in schedule.passes_of(engine))
+    if arithmetic.holds_weights:
+        heights, depth = [1], words * schedule.rows
+    else:
+        most, depth = _rows_per_bank(schedule, arithmetic, words), words
+        heights = [min(most, schedule.rows - row) for row in range(0, schedule.rows, most)]
+    return [(arithmetic.weight_code_bits * height * len(columns), depth)
+            for height in heights for columns in _column_groups(schedule)]
+
+
+def _column_groups(schedule: Schedule) -> list[range]:
+    return [range(first, min(first + schedule.hop, schedule.columns))
+            for first in range(0, schedule.columns, schedule.hop)]
+
+
+def _rows_per_bank(schedule: Schedule, arithmetic: Arithmetic, depth: int) -> int:
+    """How many rows' codes lie in one word, so that few bits of block RAMs are left over.
+
+    Codes are narrow where they are digits; a lower row's wait in registers.
+    """
+    if not arithmetic.takes_digits:
+        return 1
+    slice_bits = SlicedMemory.slice_bits(depth)
+    width = arithmetic.weight_code_bits * min(schedule.columns, schedule.hop)
+
+    def slices(height: int) -> int:
+        full, rest = divmod(schedule.rows, height)
+        return full * -(-height * width // slice_bits) + -(-rest * width // slice_bits)
+
+    return min(range(1, _MOST_ROWS + 1), key=lambda height: (slices(height), height))
 
 
 class WeightMemory(wiring.Component):
@@ -45,7 +81,7 @@ class WeightMemory(wiring.Component):
         schedule = self.schedule
         bits = self.arithmetic.weight_code_bits
         codes = schedule.weight_codes(self.engine)
-        height = self._rows_per_bank(len(codes))
+        height = _rows_per_bank(schedule, self.arithmetic, len(codes))
         # The memory and the register behind it are the last two of the cycles to the symbol.
         cycles = schedule.feed_cycles + self.arithmetic.row_latency_cycles - 2
         row_tile = delayed(m, self.tile, cycles, "tile")
@@ -56,11 +92,9 @@ class WeightMemory(wiring.Component):
                 continue
             tile = row_tile
             rows = range(row, min(row + height, schedule.rows))
-            for group in range(schedule.groups):
+            for group, columns in enumerate(_column_groups(schedule)):
                 if group:
                     tile = delayed(m, tile, 1, f"tile_row{row}_group{group}")
-                columns = range(group * schedule.hop,
-                                min((group + 1) * schedule.hop, schedule.columns))
                 words = [reduce(lambda word, code: (word << bits) | int(code), reversed(
                     codes[index, row:rows.stop, columns.start:columns.stop].ravel()), 0)
                          for index in range(len(codes))]
@@ -76,22 +110,6 @@ class WeightMemory(wiring.Component):
                         m.d.comb += self.codes[lower][column].eq(
                             word[index * bits:(index + 1) * bits])
         return m
-
-    def _rows_per_bank(self, depth: int) -> int:
-        """How many rows' codes lie in one word, so that few bits of block RAMs are left over.
-
-        Codes are narrow where they are digits; a lower row's wait in registers.
-        """
-        if not self.arithmetic.takes_digits:
-            return 1
-        slice_bits = SlicedMemory.slice_bits(depth)
-        width = self.arithmetic.weight_code_bits * min(self.schedule.columns, self.schedule.hop)
-
-        def slices(height: int) -> int:
-            full, rest = divmod(self.schedule.rows, height)
-            return full * -(-height * width // slice_bits) + -(-rest * width // slice_bits)
-
-        return min(range(1, _MOST_ROWS + 1), key=lambda height: (slices(height), height))
 
 
 class HeldWeights(wiring.Component):
@@ -146,12 +164,10 @@ class HeldWeights(wiring.Component):
         for index in range(schedule.rows):
             m.d.comb += self.loads[index].eq(rows[index])
         bits = arithmetic.weight_code_bits
-        for group in range(schedule.groups):
+        for group, columns in enumerate(_column_groups(schedule)):
             if group:
                 address = delayed(m, address, 1, f"address_group{group}")
                 read_step = delayed(m, read_step, 1, f"read_step_group{group}")
-            columns = range(group * schedule.hop,
-                            min((group + 1) * schedule.hop, schedule.columns))
             words = [reduce(lambda word, code: (word << bits) | int(code),
                             reversed(line[columns.start:columns.stop]), 0)
                      for line in self._words]
