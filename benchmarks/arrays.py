@@ -78,7 +78,7 @@ def matrix() -> Iterator[Entry]:
     # The more elements, the less feeding and accumulators weigh.
     yield Entry("ecp5-45k", ArrayTask(8, 8, 16, 16), ("distributed", "l1", "ternary"))
     # The smallest one, full: of hard multipliers, and of an array without any.
-    yield Entry("ecp5-25k", ArrayTask(8, 8, 4, 7), ("dsp",))
+    yield Entry("ecp5-25k", ArrayTask(8, 8, 4, 7), ("dsp", "dsp_registered"))
     yield Entry("ecp5-25k", ArrayTask(8, 8, 24, 16), ("distributed",))
     # All block RAM of an HX8K: 24 tables, and sums in 4 columns.
     yield Entry("ice40-hx8k", ArrayTask(8, 8, 6, 4, 256), order(8, 8))

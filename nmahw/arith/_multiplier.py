@@ -7,6 +7,7 @@ within one and the same array.
 import numpy as np
 from amaranth.hdl import Module, Signal
 
+from ..gateware.common import MULTIPLIER_REGISTER
 from . import Arithmetic, Element, range_shape
 
 __all__ = ["MultiplierArithmetic", "MultiplierElement"]
@@ -39,11 +40,17 @@ class MultiplierElement(Element):
         Whether a register stands before the multiplier as well.
     keep_product : bool
         Keep the product's register out of the multiplier block.
+    use_own_registers : bool
+        Let registers of operands and product be those of the multiplier block, where the family
+        knows how; and have another one on the way from there.
     """
 
     def __init__(self, arithmetic: MultiplierArithmetic, row: int,
-                 register_operands: bool = False, keep_product: bool = False):
+                 register_operands: bool = False, keep_product: bool = False,
+                 use_own_registers: bool = False):
         self._register_operands = register_operands
+        self._use_own_registers = use_own_registers
+        self._operand_attributes = {MULTIPLIER_REGISTER: 1} if use_own_registers else {}
         self._product_attributes = {"keep": 1} if keep_product else {}
         super().__init__(arithmetic, row)
 
@@ -52,12 +59,16 @@ class MultiplierElement(Element):
         operands = []
         for name, port, operand in (("x", self.symbol, self.arithmetic.activation),
                                     ("w", self.weight, self.arithmetic.weight)):
-            signal = Signal(operand.shape, name=name, reset_less=True)
+            signal = Signal(operand.shape, name=name, reset_less=True,
+                            attrs=self._operand_attributes)
             domain = m.d.sync if self._register_operands else m.d.comb
             domain += signal.eq(port)
             operands.append(signal)
         product = Signal(range_shape(*self.arithmetic.product_range()), reset_less=True,
                          attrs=self._product_attributes)
         m.d.sync += product.eq(operands[0] * operands[1])
+        if self._use_own_registers:
+            product, inside = Signal.like(product, name="product_outside", attrs={}), product
+            m.d.sync += product.eq(inside)
         self.add_to_psum(m, product)
         return m

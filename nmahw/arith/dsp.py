@@ -20,7 +20,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
 from . import Element, Operand, RowUnit, range_shape
 from ._multiplier import MultiplierArithmetic, MultiplierElement
 
-__all__ = ["Dsp", "DspPair"]
+__all__ = ["Dsp", "DspRegistered", "DspPair"]
 
 
 class Dsp(MultiplierArithmetic):
@@ -41,6 +41,47 @@ class Dsp(MultiplierArithmetic):
         # Yosys 0.70 may pack one product register into two iCE40 blocks (its own as the product,
         # the one above's as the addend) and then drop half of the array: `keep` prevents it.
         return MultiplierElement(self, row, register_operands=True, keep_product=True)
+
+
+class DspRegistered(Dsp):
+    """The same, with the block's own registers, which no open tool infers on an ECP5.
+
+    Stronger than what a user of the open tools gets: for comparisons that must not be won for
+    lack of these registers. Where the family does not move them, it is `dsp`.
+    """
+
+    name = "dsp_registered"
+    summary = "x * w in a hard multiplier, between the registers in it"
+    in_every_comparison = False
+
+    @property
+    def latency_cycles(self) -> int:
+        return 4
+
+    @property
+    def row_latency_cycles(self) -> int:
+        return 1
+
+    def create(self, row: int = 0) -> Element:
+        return MultiplierElement(self, row, register_operands=True, keep_product=True,
+                                 use_own_registers=True)
+
+    def create_row_unit(self) -> RowUnit:
+        return RegisteredRowUnit(self)
+
+
+class RegisteredRowUnit(RowUnit):
+    """Activations, 0 when not active, in a register that synthesis may give a reset.
+
+    Otherwise the reset would be that of the first elements' own, which are to be moved.
+    """
+
+    def elaborate(self, platform):
+        m = Module()
+        gated = Signal(self.symbol.shape(), reset_less=True)
+        m.d.sync += gated.eq(Mux(self.active, self.activations, 0))
+        m.d.comb += self.symbol.eq(gated)
+        return m
 
 
 class DspPair(MultiplierArithmetic):

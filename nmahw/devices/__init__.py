@@ -158,10 +158,18 @@ class Family(ABC):
     finish_version: ClassVar[int] = 0
 
     @classmethod
-    def finish_netlist(cls, module: dict, options: FlowOptions) -> bool:
+    def finish_netlist(cls, module: dict, options: FlowOptions,
+                       multiplier_registers: bool = False) -> bool:
         """Change the mapped module ``top`` of a Yosys JSON netlist in place.
 
         By default nothing is done.
+
+        Parameters
+        ----------
+        module : dict
+        options : FlowOptions
+        multiplier_registers : bool
+            Whether the design asks for registers before hard multipliers to be moved into them.
 
         Returns
         -------

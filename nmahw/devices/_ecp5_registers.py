@@ -1,4 +1,6 @@
-"""The output registers inside ECP5 block RAMs (FPGA-TN-02204), taken into use after mapping.
+"""The registers inside ECP5 block RAMs and multipliers, taken into use after mapping.
+
+**Block RAM, output registers** (FPGA-TN-02204).
 
 Yosys reads a block RAM straight from its latches, 5.8 ns after the clock in speed grade 6, and
 puts a flip-flop in the fabric behind it. The block has registers of its own there (parameter
@@ -14,12 +16,19 @@ A port of which one bit does not comply is left alone.
 
 A block of one 36-bit read port has its bits on the outputs of both halves, A and B. Both are
 switched then, and must agree on the clock, so that it does not matter which one rules.
+
+**Multipliers, registers of operands and product** (FPGA-TN-02205). Yosys takes a MULT18X18D as
+logic between flip-flops in the fabric; the ways to it and back, and through it, are then one path.
+With the registers in the block (``REG_INPUTA_CLK``, ``REG_INPUTB_CLK``, ``REG_OUTPUT_CLK``) they
+are three. Every bit of both operands must be a constant 0 or come from a flip-flop like those
+above, which stays where somebody else reads it as well; every used bit of the product must drive
+one like those above, or only the operands' registers are moved.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
 
-__all__ = ["use_output_registers"]
+__all__ = ["use_multiplier_registers", "use_output_registers"]
 
 _BITS = 18
 _PDP_WIDTH = 36
@@ -46,6 +55,81 @@ def use_output_registers(module: dict) -> int:
                 moved |= _absorb(module["cells"], users, cell, halves)
     _forget(module, set(moved))
     return len(moved)
+
+
+def use_multiplier_registers(module: dict) -> int:
+    """Move flip-flops before and behind multipliers into them.
+
+    Parameters
+    ----------
+    module : dict
+        One module of a Yosys JSON netlist of ECP5 cells; changed in place.
+
+    Returns
+    -------
+    int
+        How many multipliers were changed.
+    """
+    cells, users, changed = module["cells"], _users(module), 0
+    driver = {cell["connections"]["Q"][0]: name for name, cell in cells.items()
+              if cell["type"] == "TRELLIS_FF"}
+    passed: set[int] = set()
+    multipliers = [name for name, cell in cells.items() if cell["type"] == "MULT18X18D"]
+    for name in multipliers:
+        nets = _take_operands(name, cells, users, driver)
+        changed += bool(nets)
+        passed |= nets
+    gone = {net for net in passed if not users[net]}  # only multipliers read them
+    for net in gone:
+        del cells[driver[net]]
+    for name in multipliers:
+        if cells[name]["parameters"].get("REG_INPUTA_CLK", "NONE") != "NONE":
+            gone |= _give_product(cells, users, cells[name])
+    _forget(module, gone)
+    return changed
+
+
+def _take_operands(name: str, cells: dict, users: dict, driver: dict) -> set[int]:
+    """Connect a multiplier to what the flip-flops before it take; the nets it let go of."""
+    multiplier = cells[name]
+    text, pin = _texts(multiplier), multiplier["connections"]
+    pins = [f"{operand}{bit}" for operand in "AB" for bit in range(_BITS)]
+    nets = {at: pin[at][0] for at in pins if pin.get(at, ["0"])[0] != "0"}
+    flip_flops = {at: cells.get(driver.get(net, "")) for at, net in nets.items()}
+    clocks = {cell["connections"]["CLK"][0] for cell in flip_flops.values() if cell}
+    # The block's ways for operands from a neighbour, and registers that are in use, stay.
+    own = any(text.get(f"REG_{which}_CLK", "NONE") != "NONE"
+              for which in ("INPUTA", "INPUTB", "INPUTC", "PIPELINE", "OUTPUT"))
+    if (own or len(clocks) != 1 or any(pin.get(f"SOURCE{half}") != ["0"] for half in "AB")
+            or not all(cell and _is_plain(cell, (next(iter(clocks)), False))
+                       for cell in flip_flops.values())):
+        return set()
+    for at, net in nets.items():
+        users[net].remove((name, at))
+        pin[at] = list(flip_flops[at]["connections"]["DI"])
+        users[pin[at][0]].append((name, at))
+    multiplier["parameters"] |= {"REG_INPUTA_CLK": "CLK0", "REG_INPUTB_CLK": "CLK0",
+                                 "GSR": "DISABLED"}
+    for at, value in (("CLK0", clocks.pop()), ("CE0", "1"), ("RST0", "0")):
+        pin[at] = [value]
+        multiplier["port_directions"][at] = "input"
+    return set(nets.values())
+
+
+def _give_product(cells: dict, users: dict, multiplier: dict) -> set[int]:
+    """Take the flip-flops behind a multiplier whose operands are in it; the nets that are gone."""
+    pin = multiplier["connections"]
+    nets = {at: net for at in (f"P{bit}" for bit in range(2 * _BITS))
+            if isinstance(net := pin.get(at, ["x"])[0], int) and users[net]}
+    flip_flops = {at: users[net][0] for at, net in nets.items()}
+    if not all(len(users[nets[at]]) == 1 and flip_flop and to == "DI"
+               and _is_plain(cells[flip_flop], (pin["CLK0"][0], False))
+               for at, (flip_flop, to) in flip_flops.items()):
+        return set()
+    for at, (flip_flop, _) in flip_flops.items():
+        pin[at] = list(cells.pop(flip_flop)["connections"]["Q"])
+    multiplier["parameters"]["REG_OUTPUT_CLK"] = "CLK0"
+    return set(nets.values())
 
 
 def _users(module: dict) -> dict[int, list[tuple[str, str]]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .._mapping_rules import MappingRules
 from . import Device, Family, FlowOptions, Pll, count
 from ._ecp5_chains import open_chain_ends
-from ._ecp5_registers import use_output_registers
+from ._ecp5_registers import use_multiplier_registers, use_output_registers
 from ._plls import ecp5_pll
 
 if TYPE_CHECKING:
@@ -50,9 +50,12 @@ class Ecp5(Family):
     packed_from = "top.config"
 
     @classmethod
-    def finish_netlist(cls, module: dict, options: FlowOptions) -> bool:
+    def finish_netlist(cls, module: dict, options: FlowOptions,
+                       multiplier_registers: bool = False) -> bool:
         opened = open_chain_ends(module)
         moved = use_output_registers(module) if options.block_ram_registers else 0
+        if multiplier_registers:
+            moved += use_multiplier_registers(module)
         return opened + moved > 0
 
     @classmethod

@@ -5,7 +5,10 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Member
 
 __all__ = ["Tags", "Loop", "delayed", "delayed_tags", "choose", "per_image", "of_images",
-           "image_suffix"]
+           "image_suffix", "MULTIPLIER_REGISTER"]
+
+#: Attribute of registers before a product that a family may move into its hard multiplier.
+MULTIPLIER_REGISTER = "multiplier_register"
 
 
 class Tags(data.Struct):
