@@ -49,8 +49,9 @@ with built-in weights**: one layer as a circuit, random weights; all taps of a s
   relation to those baselines in the same table.
 - *GMAC/s of* a device: as many whole arrays as the scarcest resource allows (logic cells, FF, hard
   multipliers, block RAM), at the Fmax of one. A full device will be slower, and has to be fed.
-- *baseline*: multiplies. `booth` recodes in LUTs, `dsp` has hard multipliers (`dsp_registered` with the registers in them), `fabric` is what
-  Yosys makes by default, `rows` adds rows by hand-placed carry chains.
+- *baseline*: multiplies. `booth` recodes in LUTs, `dsp` has hard multipliers (`dsp_registered`
+  with the registers in them), `fabric` is what Yosys makes by default, `rows` adds rows by
+  hand-placed carry chains.
 """
 
 
