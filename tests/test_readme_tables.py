@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nmahw.arith import ARITHMETICS
 from nmahw.sweep.export import read_attempts
 from nmahw.sweep.points import points_of
 from nmahw.sweep.spec import read_spec
@@ -56,7 +57,7 @@ def check(row, point):
 def test_the_first_table():
     rows = table("kMAC/s per LUT")
     points = [named(row, "lenet5-w8a8") for row in rows]
-    assert len(rows) == 7 and len({point["id"] for point in points}) == 7
+    assert len(rows) == 8 and len({point["id"] for point in points}) == 8
     base = {name: POINTS["lenet5-w8a8", name]["macs_per_s_per_lut"] for name in ("booth", "dsp")}
     for row, point in zip(rows, points, strict=True):
         check(row, point)
@@ -70,7 +71,7 @@ def test_the_first_table():
 
 def test_the_table_at_equal_accuracy():
     rows = table("test accuracy")
-    assert len(rows) == 6
+    assert len(rows) == 7
     for row in rows:
         check(row, named(row, re.search("`([^`]+)`", row["network"])[1]))
 
@@ -78,7 +79,7 @@ def test_the_table_at_equal_accuracy():
 def test_the_table_of_arrays():
     rows = table("MMAC/s per LUT")
     measured = ARRAYS["ecp5-45k-8x8-array-w8a8"]["rows"]
-    assert len(rows) == 6
+    assert len(rows) == 7
     for row in rows:
         name = re.search("`([a-z_0-9]+)`", row["element"])[1]
         known = measured[name]
@@ -94,7 +95,7 @@ def test_the_table_of_arrays():
         for baseline, head in (("booth", "to Booth"), ("dsp", "to DSP")):
             ratio = rate / measured[baseline]["macs_per_s_per_lut"]
             assert float(row[head].strip("*")) == pytest.approx(ratio, abs=0.0051)
-        assert row["element"].startswith("**") == (name not in ("dsp", "booth"))
+        assert row["element"].startswith("**") != ARITHMETICS.get(name).is_baseline
 
 
 def test_results_are_of_all_that_the_sweep_asks_for_with_tool_versions():
