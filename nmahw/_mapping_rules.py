@@ -118,22 +118,33 @@ class MappingRules:
             for width, depth in self.block_shapes
             if shared == 1 or width <= self.dual_port_bits)
 
-    def memory(self, memory: MemoryShape) -> MappedMemory:
-        """What becomes of a memory."""
-        bits = memory.width * memory.depth
-        blocks = self.blocks(memory)
-        banks = -(-memory.depth // 16)
-        cells = memory.read_ports * banks * -(-memory.width // 4)
-        costs = {"logic": bits * (Fraction(1, 16) if memory.is_rom else 1)}
+    def block_ram(self, memory: MemoryShape) -> int:
+        """Block RAMs that become of a memory, whatever it holds; 0 if it becomes something else."""
+        return self.blocks(memory) if self._kind(memory) == "block" else 0
+
+    def _kind(self, memory: MemoryShape) -> str:
+        costs = {"logic": memory.width * memory.depth * (Fraction(1, 16) if memory.is_rom else 1)}
         if memory.is_synchronous:
-            costs["block"] = blocks * self.block_cost
+            costs["block"] = self.blocks(memory) * self.block_cost
         if self.has_distributed_ram and not memory.is_rom:
+            banks, cells = self._distributed(memory)
             # Multiplexers behind several banks count as well.
             costs["distributed"] = 4 * cells + Fraction(
                 memory.read_ports * memory.width * (banks - 1), 2)
         # Of two that cost the same, the block RAM.
-        kind = memory.style if memory.style in costs else min(
+        return memory.style if memory.style in costs else min(
             costs, key=lambda name: (costs[name], name != "block"))
+
+    @staticmethod
+    def _distributed(memory: MemoryShape) -> tuple[int, int]:
+        """Banks of 16 words, and cells of 16x4 bits in all of them."""
+        banks = -(-memory.depth // 16)
+        return banks, memory.read_ports * banks * -(-memory.width // 4)
+
+    def memory(self, memory: MemoryShape) -> MappedMemory:
+        """What becomes of a memory."""
+        kind, blocks = self._kind(memory), self.blocks(memory)
+        banks, cells = self._distributed(memory)
         if kind == "block":
             taken = memory.width * memory.read_ports
             moves = memory.is_registered and self.register_bits >= (
@@ -149,7 +160,8 @@ class MappingRules:
                        for bit in range(memory.width)}
             varying = sum(len(set(column)) > 1 for column in columns)
             return MappedMemory(luts=_rom_luts(memory), ff=ff * varying // memory.width)
-        return MappedMemory(selected=memory.width * (memory.depth - 1), ff=ff + bits)
+        return MappedMemory(selected=memory.width * (memory.depth - 1),
+                            ff=ff + memory.width * memory.depth)
 
     def multipliers(self, factors: tuple[int, int]) -> int:
         """Hard multipliers that a product takes; 0 if it becomes logic."""

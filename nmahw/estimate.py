@@ -38,6 +38,7 @@ from .devices import device as find_device
 from .errors import UsageError
 from .gateware.array import SystolicArray
 from .gateware.harness import SerialHarness
+from .gateware.memory import SlicedMemory
 from .gateware.pins import SerialPins
 from .gateware.weights import bank_shapes
 from .kernel import Kernel
@@ -120,7 +121,10 @@ def estimate(subject: Design | Kernel, device: str | Device = "ecp5-45k") -> Est
 
 
 def at_least(design: Design, device: str | Device) -> dict[str, int]:
-    """Resources of a design's arrays and large memories, estimated much faster than all."""
+    """Lower bound of what `estimate` finds, much faster: arrays and large memories alone.
+
+    As there, what memories of weights hold is not looked at.
+    """
     device = find_device(device)
     schedule, parts = design.schedule, Counter()
     for kind in schedule.engines:
@@ -133,11 +137,11 @@ def at_least(design: Design, device: str | Device) -> dict[str, int]:
         blocks = -(-copy.width * copy.depth // device.rules.block_ram_bits)
         found["block_ram"] += design.rows * schedule.taps * blocks
     if schedule.layout is None:
-        # Of those that fill a block at least, which cannot become logic.
-        banks = [width * depth for engine in range(len(schedule.engines))
-                 for width, depth in bank_shapes(schedule, engine)]
-        found["block_ram"] += sum(-(-bits // device.rules.block_ram_bits) for bits in banks
-                                  if bits >= device.rules.block_ram_bits)
+        found["block_ram"] += sum(
+            device.rules.mapping.block_ram(MemoryShape(bits, depth, "", 1, True, True, False))
+            for engine in range(len(schedule.engines))
+            for width, depth in bank_shapes(schedule, engine)
+            for bits in SlicedMemory.slices(width, depth))
     return found
 
 

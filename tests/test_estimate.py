@@ -20,7 +20,7 @@ from nmahw.cli import run
 from nmahw.design import Design
 from nmahw.devices import FAMILIES, Device, FlowOptions, device
 from nmahw.errors import DoesNotFit, UsageError
-from nmahw.estimate import clock_mhz, estimate, fitted_arithmetics
+from nmahw.estimate import at_least, clock_mhz, estimate, fitted_arithmetics
 from nmahw.gateware.array import SystolicArray
 from nmahw.kernel import Kernel
 from nmahw.measure import operands, rtlil_behind_pins
@@ -261,6 +261,21 @@ def test_what_does_not_fit_comes_last_and_is_refused(network, monkeypatch):
                                          "there is none; with the cheapest one, 1=.* does not "
                                          "fit small: it needs .* COMB of 500"):
         resolve(network, "auto", 2, 2, small)
+
+
+@pytest.mark.parametrize("model, array, part", [
+    # Narrow slices of memories become look-up tables; arrays of odd shapes have them.
+    ("mlp64-int5", (13, 2), "ecp5-25k"), ("mlp64-int5", (13, 4), "ecp5-25k"),
+    ("lenet5-w4a4", (13, 5), "ecp5-45k"), ("digits-w8a8", (3, 5), "ice40-hx8k")])
+def test_the_bound_that_auto_relies_on_is_one(model, array, part):
+    network, part = load_model(model), device(part)
+    found = choices(network, *array, part)
+    for choice in found:
+        design = Design.of(network, choice.text, *array)
+        bound = at_least(design, part)
+        assert all(bound[name] <= choice.estimate.resources[name]
+                   for name in ("dsp", "block_ram", "lut")), choice.text
+    assert best(network, *array, part) == found[0]
 
 
 def test_a_block_ram_costs_the_luts_it_comes_with():

@@ -116,6 +116,16 @@ def test_sums(name, shape):
                 for column in w.T]
 
 
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_rows_that_load_one_slot_after_the_other(stall):
+    kernel = Kernel.of("binary", 2, 1, Operand(8, False), Operand(4, True), positions=16)
+    assert kernel.stagger_slots == 1 and kernel.phases > 1
+    blocks = some_blocks(kernel, [kernel.lanes, 3 * kernel.lanes, 1])
+    results, _ = run_kernel(kernel, blocks, stall)
+    for result, (x, w) in zip(results, blocks, strict=True):
+        assert result.tolist() == kernel.predict(x, w).tolist()
+
+
 def test_short_blocks_do_not_overtake_their_sums():
     # One row, one round: a block ends with the position that the next one begins with.
     kernel = small("float_multiply_e4m3", 1, 1, (Operand(4, True), Operand(4, True)))

@@ -169,7 +169,10 @@ def cells_of(design):
     lambda m, a, p: m["connections"].update(A0=[10]),
     lambda m, a, p: m["connections"].update(A1=["1"]),
     lambda m, a, p: m["connections"].update(SOURCEA=["1"]),
-    lambda m, a, p: m["parameters"].update(REG_PIPELINE_CLK="CLK0"),
+    lambda m, a, p: m["connections"].update(SOURCEB=["1"]),
+    lambda m, a, p: m["connections"].update(SIGNEDA=[7]),
+    *(lambda m, a, p, which=which: m["parameters"].update({f"REG_{which}_CLK": "CLK0"})
+      for which in ("INPUTA", "INPUTB", "INPUTC", "PIPELINE", "OUTPUT")),
 ])
 def test_what_could_be_told_apart_stays(change):
     design = module()
@@ -179,14 +182,37 @@ def test_what_could_be_told_apart_stays(change):
     assert design == before
 
 
+def look_up_table(*nets):
+    pins = {pin: [net] for pin, net in zip("ABCD", nets, strict=False)}
+    return {"type": "LUT4", "attributes": {}, "parameters": {}, "connections": pins,
+            "port_directions": dict.fromkeys(pins, "input")}
+
+
 @pytest.mark.parametrize("change", [
-    lambda m, a, p: p["parameters"].update(REGSET="SET"),
-    lambda m, a, p: p["connections"].update(CLK=[3]),
-    lambda m, a, p: m["connections"].update(P0=[12], P1=[13]),
+    lambda d, m, p: p["parameters"].update(REGSET="SET"),
+    lambda d, m, p: p["connections"].update(CLK=[3]),
+    lambda d, m, p: m["connections"].update(P0=[12], P1=[13]),  # a bit straight to a port
+    lambda d, m, p: d["cells"].update(also=look_up_table(12)),  # and read elsewhere
+    lambda d, m, p: p["connections"].update(DI=["0"], CE=[12]),  # no data, and not looked at
 ])
 def test_a_product_that_is_not_registered_stays(change):
     design = module()
-    change(*cells_of(design))
+    change(design, design["cells"]["product"], design["cells"]["p"])
     assert use_multiplier_registers(design) == 1
     assert "p" in design["cells"] and "a" not in design["cells"]
     assert "REG_OUTPUT_CLK" not in design["cells"]["product"]["parameters"]
+
+
+def test_a_product_that_is_an_operand_of_another():
+    # The flip-flop between them can be in one of them only.
+    design = module()
+    second = copy.deepcopy(design["cells"]["product"])
+    second["connections"] |= {"A0": [13], "B0": [21], "P0": [30]}
+    design["cells"]["second"] = second
+    design["ports"]["o"]["bits"] = [30]
+    assert use_multiplier_registers(design) == 2
+    first, second = (design["cells"][name] for name in ("product", "second"))
+    assert second["connections"]["A0"] == first["connections"]["P0"] == [12]
+    assert "p" not in design["cells"]
+    assert "REG_OUTPUT_CLK" not in first["parameters"]
+    assert second["parameters"]["REG_INPUTA_CLK"] == "CLK0"

@@ -47,7 +47,8 @@ class DspRegistered(Dsp):
     """The same, with the block's own registers, which no open tool infers on an ECP5.
 
     Stronger than what a user of the open tools gets: for comparisons that must not be won for
-    lack of these registers. Where the family does not move them, it is `dsp`.
+    lack of these registers. Where the family does not move them, it is `dsp` with two register
+    stages more. nextpnr does not time the way through the block, from register to register.
     """
 
     name = "dsp_registered"

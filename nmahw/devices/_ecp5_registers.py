@@ -20,9 +20,9 @@ switched then, and must agree on the clock, so that it does not matter which one
 **Multipliers, registers of operands and product** (FPGA-TN-02205). Yosys takes a MULT18X18D as
 logic between flip-flops in the fabric; the ways to it and back, and through it, are then one path.
 With the registers in the block (``REG_INPUTA_CLK``, ``REG_INPUTB_CLK``, ``REG_OUTPUT_CLK``) they
-are three. Every bit of both operands must be a constant 0 or come from a flip-flop like those
-above, which stays where somebody else reads it as well; every used bit of the product must drive
-one like those above, or only the operands' registers are moved.
+are three, of which nextpnr times those outside alone. Every bit of both operands must be a constant
+0 or come from a flip-flop like those above, which stays where somebody else reads it as well; every
+used bit of the product must drive one like those above, or only the operands' registers are moved.
 """
 
 from collections import defaultdict
@@ -70,23 +70,22 @@ def use_multiplier_registers(module: dict) -> int:
     int
         How many multipliers were changed.
     """
-    cells, users, changed = module["cells"], _users(module), 0
+    cells, users, changed = module["cells"], _users(module), []
     driver = {cell["connections"]["Q"][0]: name for name, cell in cells.items()
               if cell["type"] == "TRELLIS_FF"}
     passed: set[int] = set()
-    multipliers = [name for name, cell in cells.items() if cell["type"] == "MULT18X18D"]
-    for name in multipliers:
-        nets = _take_operands(name, cells, users, driver)
-        changed += bool(nets)
-        passed |= nets
+    for name, cell in cells.items():
+        if cell["type"] == "MULT18X18D":
+            nets = _take_operands(name, cells, users, driver)
+            changed += [cell] if nets else []
+            passed |= nets
     gone = {net for net in passed if not users[net]}  # only multipliers read them
     for net in gone:
         del cells[driver[net]]
-    for name in multipliers:
-        if cells[name]["parameters"].get("REG_INPUTA_CLK", "NONE") != "NONE":
-            gone |= _give_product(cells, users, cells[name])
+    for cell in changed:
+        gone |= _give_product(cells, users, cell)
     _forget(module, gone)
-    return changed
+    return len(changed)
 
 
 def _take_operands(name: str, cells: dict, users: dict, driver: dict) -> set[int]:
@@ -100,7 +99,9 @@ def _take_operands(name: str, cells: dict, users: dict, driver: dict) -> set[int
     # The block's ways for operands from a neighbour, and registers that are in use, stay.
     own = any(text.get(f"REG_{which}_CLK", "NONE") != "NONE"
               for which in ("INPUTA", "INPUTB", "INPUTC", "PIPELINE", "OUTPUT"))
-    if (own or len(clocks) != 1 or any(pin.get(f"SOURCE{half}") != ["0"] for half in "AB")
+    signs = {pin.get(f"SIGNED{half}", ["0"])[0] for half in "AB"}
+    if (own or len(clocks) != 1 or not signs <= {"0", "1"}
+            or any(pin.get(f"SOURCE{half}") != ["0"] for half in "AB")
             or not all(cell and _is_plain(cell, (next(iter(clocks)), False))
                        for cell in flip_flops.values())):
         return set()

@@ -7,7 +7,8 @@ from amaranth.lib.wiring import Member
 __all__ = ["Tags", "Loop", "delayed", "delayed_tags", "choose", "per_image", "of_images",
            "image_suffix", "MULTIPLIER_REGISTER"]
 
-#: Attribute of registers before a product that a family may move into its hard multiplier.
+#: Attribute of any register: the family may move those before and behind hard multipliers into
+#: them, all over the design.
 MULTIPLIER_REGISTER = "multiplier_register"
 
 

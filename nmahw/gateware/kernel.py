@@ -119,7 +119,9 @@ class MatrixKernel(wiring.Component):
                          words.ready.eq(feeder.taken)]
             return
         word = Signal(len(words.payload), reset_less=True)
-        taken = Signal(name="word_taken", init=1)  # or never there: the enable of many flip-flops
+        # Ready: the word's register is free, or emptied in this cycle. It is the enable of many
+        # flip-flops, therefore a register itself.
+        taken = Signal(name="word_taken", init=1)
         m.d.comb += [
             words.ready.eq(taken), feeder.word.eq(word),
             control.words_valid.eq(words.valid | ~taken),

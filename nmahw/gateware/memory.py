@@ -58,9 +58,7 @@ class SlicedMemory(wiring.Component):
 
         For those who only look at the shape of what is built.
         """
-        full = min(self._width, self.slice_bits(self._depth))
-        last = self._width % full or full
-        if self._init and min(full, last) * self._depth > bits:
+        if self._init and min(self.slices(self._width, self._depth)) * self._depth > bits:
             self._init = []
 
     @staticmethod
@@ -71,12 +69,18 @@ class SlicedMemory(wiring.Component):
         bits = max(_BLOCK_BITS // depth, 1)
         return bits + bits // 8
 
+    @classmethod
+    def slices(cls, width: int, depth: int) -> list[int]:
+        """Widths of the slices of a memory."""
+        full = cls.slice_bits(depth)
+        return [min(full, width - low) for low in range(0, width, full)]
+
     def elaborate(self, platform):
         m = Module()
         words = []
         slice_bits = self.slice_bits(self._depth)
-        for index, low in enumerate(range(0, self._width, slice_bits)):
-            bits = min(slice_bits, self._width - low)
+        for index, bits in enumerate(self.slices(self._width, self._depth)):
+            low = index * slice_bits
             init = [(word >> low) & ((1 << bits) - 1) for word in self._init or []]
             m.submodules[f"slice{index}"] = memory = Memory(
                 shape=unsigned(bits), depth=self._depth, init=init)
