@@ -59,7 +59,8 @@ class Estimate:
     ----------
     device : Device
     resources : mapping of str to int
-        Of `nmahw.devices.RESOURCES`.
+        Of `nmahw.devices.RESOURCES`; ``distributed_ram``, in memories, only where the design needs
+        some and the device has none.
     is_fitted : bool
         Whether designs with these arithmetics were among those the model was fitted to; if not,
         LUT and FF are a guess.
@@ -80,7 +81,7 @@ class Estimate:
     @property
     def limits(self) -> dict[str, int]:
         """What the device has."""
-        return {name: self.device.limits.get(name, 0) for name in RESOURCES}
+        return {name: self.device.limits.get(name, 0) for name in self.resources}
 
     @property
     def lacking(self) -> dict[str, tuple[int, int]]:
@@ -187,6 +188,8 @@ def _resources(known: dict[str, dict[str, float]], device: Device) -> dict[str, 
     found = {name: round(known["exact"].get(name, 0) + sum(
         model[name].get(feature, 0) * amount for feature, amount in known.get(name, {}).items()))
         for name in RESOURCES}
+    if memories := known["exact"].get("distributed_ram"):
+        found["distributed_ram"] = memories
     return found
 
 
@@ -263,6 +266,9 @@ def _of_parts(parts: Counter, kinds: Iterable[Arithmetic], device: Device) -> di
                 lut[f"{product} side"] += number * sum(factors)
         for memory in part.memories:
             mapped = rules.memory(memory)
+            if memory.style == "distributed" and not rules.has_distributed_ram:
+                exact["distributed_ram"] += number  # there is nothing to make it of
+                continue
             exact["block_ram"] += number * mapped.block_ram
             exact["lut"] += 4 * number * mapped.distributed_ram
             lut["selected"] += number * mapped.selected

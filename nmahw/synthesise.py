@@ -75,6 +75,8 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
 
     Raises
     ------
+    DoesNotFit
+        The design has memories in distributed RAM, the device none.
     BuildError
         Yosys refuses the design.
     EnvironmentProblem
@@ -83,6 +85,9 @@ def synthesise(rtlil: str, device: Device, options: FlowOptions,
     bench = bench or Workbench()
     yosys = find("yosys")
     rtlil = _IDLE_LINE.sub("", rtlil)
+    small_memories = rtlil.count('attribute \\ram_style "distributed"')
+    if small_memories and not device.rules.has_distributed_ram():
+        raise does_not_fit(device, {"distributed_ram": (small_memories, 0)})
     plain = rtlil
     rtlil, chains = (replace_carry_chains(rtlil, device.rules.carry_chain)
                      if options.carry_primitive else (rtlil, ""))
@@ -181,11 +186,12 @@ def check_fit(netlist: Netlist) -> None:
 
 def does_not_fit(device: Device, lacking: dict[str, tuple[int, int]]) -> DoesNotFit:
     """The error that names what a device lacks: needed and there, by resource."""
-    words = {"lut": device.rules.lut_name, "ff": "FF", "dsp": "DSP", "block_ram": "block RAM"}
-    needs = ", ".join(f"{need} {words.get(name, name)} of {has}"
+    needs = ", ".join(f"{need} {device.rules.resource_title(name)} of {has}"
                       for name, (need, has) in lacking.items())
     if all(need <= has for need, has in lacking.values()):
         needs = f"no legal placement was found at {needs}"
     else:
         needs = f"it needs {needs}"
+    if "distributed_ram" in lacking:
+        needs += " (take an arithmetic without such tables, or with them in block RAM)"
     return DoesNotFit(f"the design does not fit {device.name}: {needs}", lacking)

@@ -15,6 +15,8 @@ from nmahw import place as module
 from nmahw.cache import Cache
 from nmahw.devices import FlowOptions, device
 from nmahw.errors import BuildError, DoesNotFit, UsageError
+from nmahw.kernel import Kernel
+from nmahw.measure import operands, rtlil_behind_pins
 from nmahw.place import fmax_median, place_and_route, utilisation_median
 from nmahw.synthesise import check_fit, synthesise
 from nmahw.toolchain import Cancelled
@@ -67,6 +69,18 @@ def test_a_finished_build_is_reused_whatever_its_source_lines(placed, bench, mon
     again = place_and_route(small_rtlil(elements=2, sources=True), ICE40, FlowOptions(), [2],
                             bench=bench)
     assert again == placed[1:]
+
+
+def test_tables_in_distributed_ram_are_refused_where_there_is_none(bench, monkeypatch):
+    def never(*arguments, **options):
+        raise AssertionError("no tool may run")
+
+    monkeypatch.setattr(Workbench, "run", never)
+    kernel = Kernel.of("distributed", 1, 1, *operands(4, 4), positions=16)
+    with pytest.raises(DoesNotFit, match="1 memories in distributed RAM of 0 .take an arithmetic "
+                       "without such tables") as refused:
+        synthesise(rtlil_behind_pins(kernel.create()), ICE40, FlowOptions(), bench)
+    assert refused.value.lacking == {"distributed_ram": (1, 0)}
 
 
 def test_options_change_the_netlist(bench):

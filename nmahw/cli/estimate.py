@@ -45,7 +45,6 @@ def command(
     from ..bundled import load_model
     from ..choose import best_that_fits
     from ..design import Design
-    from ..devices import RESOURCES
     from ..devices import device as device_called
     from ..estimate import estimate
     from ..files import check_writable, write_atomically
@@ -79,9 +78,9 @@ def command(
         found = estimate(subject, part)
     show_table(f"{arithmetic}, {rows}x{columns} array on {part.name}, estimated",
                ("resource", "needed", "there", "%"),
-               [(_words(name, part), found.resources[name], found.limits[name],
+               [(part.rules.resource_title(name), found.resources[name], found.limits[name],
                  f"{100 * found.resources[name] / found.limits[name]:.0f}"
-                 if found.limits[name] else "") for name in RESOURCES])
+                 if found.limits[name] else "") for name in found.resources])
     if found.cycles_per_image is not None:
         tell(f"cycles an image: {found.cycles_per_image:,}")
     if found.clock_mhz is not None:
@@ -101,10 +100,6 @@ def command(
         tell(f"fits {part.name}")
     else:
         tell(f"does not fit {part.name}: " + ", ".join(
-            f"{need:,} {_words(name, part)} of {there:,}"
+            f"{need:,} {part.rules.resource_title(name)} of {there:,}"
             for name, (need, there) in found.lacking.items()))
         raise typer.Exit(1)
-
-
-def _words(name: str, part) -> str:
-    return {"lut": part.rules.lut_name, "ff": "FF", "dsp": "DSP"}.get(name, "block RAM")

@@ -158,6 +158,17 @@ class Family(ABC):
     finish_version: ClassVar[int] = 0
 
     @classmethod
+    def has_distributed_ram(cls) -> bool:
+        """Whether small memories can be made of look-up tables."""
+        return cls.mapping is not None and cls.mapping.has_distributed_ram
+
+    @classmethod
+    def resource_title(cls, name: str) -> str:
+        """What messages call a resource."""
+        return {"lut": cls.lut_name, "ff": "FF", "dsp": "DSP", "block_ram": "block RAM",
+                "distributed_ram": "memories in distributed RAM"}.get(name, name)
+
+    @classmethod
     def finish_netlist(cls, module: dict, options: FlowOptions,
                        multiplier_registers: bool = False) -> bool:
         """Change the mapped module ``top`` of a Yosys JSON netlist in place.

@@ -46,12 +46,12 @@ def _rows_per_bank(schedule: Schedule, arithmetic: Arithmetic, depth: int) -> in
     """
     if not arithmetic.takes_digits:
         return 1
-    slice_bits = SlicedMemory.slice_bits(depth)
     width = arithmetic.weight_code_bits * min(schedule.columns, schedule.hop)
 
     def slices(height: int) -> int:
         full, rest = divmod(schedule.rows, height)
-        return full * -(-height * width // slice_bits) + -(-rest * width // slice_bits)
+        return (full * len(SlicedMemory.slices(height * width, depth))
+                + len(SlicedMemory.slices(rest * width, depth)))
 
     return min(range(1, _MOST_ROWS + 1), key=lambda height: (slices(height), height))
 
