@@ -83,8 +83,11 @@ def _array(arithmetic: Arithmetic, rows: int, columns: int, hop: int, held: bool
     parts[replace(own, **{name: grown(*(getattr(part, name) for part in
                                         (own, own_wide, own_far)))
                           for name in ("ff", "shared_ff", "lone_ff", "luts")})] += 1
-    shared = sum(part.shared_ff * number for part, number in parts.items()) // columns
-    parts[Part("SharedRegisters", ff=-1)] = shared * (columns - groups)
+    shared, marked = (sum(part_ff(part) * number for part, number in parts.items()) // columns
+                      for part_ff in (lambda part: part.shared_ff,
+                                      lambda part: min(part.shared_ff, part.marked_ff)))
+    for is_marked, number in ((1, marked), (0, shared - marked)):
+        parts[Part("SharedRegisters", ff=-1, marked_ff=-is_marked)] = number * (columns - groups)
     return parts
 
 

@@ -12,6 +12,7 @@ from amaranth.hdl import _nir as nir
 
 from ._logic import Logic
 from ._mapping_rules import MemoryShape
+from .gateware.common import MULTIPLIER_REGISTER
 
 __all__ = ["MOST_LOGIC_BITS", "SUM", "SYMBOL", "Part", "count_part"]
 
@@ -41,6 +42,8 @@ class Part:
     lone_ff : int
         Those that no look-up table is in front of that does nothing else: they take a logic cell
         of their own where cells are of one look-up table and one flip-flop.
+    marked_ff : int
+        Those among them that are marked to be a hard multiplier's registers of operands.
     luts : int
         Look-up tables of four inputs.
     inverted : int
@@ -58,6 +61,7 @@ class Part:
     ff: int = 0
     shared_ff: int = 0
     lone_ff: int = 0
+    marked_ff: int = 0
     luts: int = 0
     inverted: int = 0
     adders: tuple[int, ...] = ()
@@ -127,13 +131,18 @@ class _Counter:
         memories = tuple(self._memory(memory) for memory in dict.fromkeys(
             self._cells[index].memory for index in self._reads))
         # Equal flip-flops are one.
-        kept = {(self._literals[net] if data >> 1 == 0 else 0, data, enable, reset,
-                 (self._cells[net.cell].init >> net.bit) & 1)
-                for net, (data, enable, reset) in self._flip_flops.items()}
+        kept, marked = set(), set()
+        for net, (data, enable, reset) in self._flip_flops.items():
+            cell = self._cells[net.cell]
+            kept.add(found := (self._literals[net] if data >> 1 == 0 else 0, data, enable, reset,
+                               (cell.init >> net.bit) & 1))
+            if MULTIPLIER_REGISTER in cell.attributes:
+                marked.add(found)
         adders = tuple(sorted(max(bits) + 1 - self._adder_from.get(key, 0)
                               for key, bits in self._adders.items()))
         return Part(name, ff=len(kept), shared_ff=self._shared(),
                     lone_ff=self._lone([data for _, data, *_ in kept], roots),
+                    marked_ff=len(marked),
                     luts=self._logic.luts(roots), inverted=sum(self._inverted.values()),
                     adders=adders,
                     products=tuple(self._products.values()), memories=memories)

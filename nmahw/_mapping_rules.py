@@ -93,6 +93,8 @@ class MappingRules:
         Narrower products become logic.
     multiplier_takes_registers : bool
         Whether those right before and behind a product move into its hard multiplier.
+    multiplier_takes_marked : bool
+        Whether only those do that are marked as its own, and the product's behind them.
     cells_hold_both : bool
         Whether what ``lut`` counts are cells of a look-up table and a flip-flop each.
     """
@@ -107,6 +109,7 @@ class MappingRules:
     multiplier_bits: int
     least_product_bits: int = 0
     multiplier_takes_registers: bool = False
+    multiplier_takes_marked: bool = False
     cells_hold_both: bool = False
 
     def blocks(self, memory: MemoryShape) -> int:

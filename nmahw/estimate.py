@@ -253,10 +253,15 @@ def _of_parts(parts: Counter, kinds: Iterable[Arithmetic], device: Device) -> di
         lut["inverted"] += part.inverted * number
         if rules.cells_hold_both:
             exact["lut"] += part.lone_ff * number
+        takes_marked = hard and rules.multiplier_takes_marked and part.marked_ff
+        if takes_marked:
+            exact["ff"] -= part.marked_ff * number
         exact["lut"] += number * sum(_chain_luts(device, *chain) for chain in part.chains)
         for factors in part.products:
             blocks = rules.multipliers(factors) if hard else 0
             exact["dsp"] += number * blocks
+            if blocks and takes_marked:
+                exact["ff"] -= number * sum(factors)  # the product's
             if blocks and rules.multiplier_takes_registers:
                 taken = 2 * number * sum(factors)
                 exact["ff"] -= taken

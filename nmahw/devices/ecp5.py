@@ -43,7 +43,8 @@ class Ecp5(Family):
     mapping = MappingRules(
         block_shapes=((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
         dual_port_bits=18, block_cost=128, has_distributed_ram=True, register_bits=18,
-        adder_step=2, least_adder_bits=5, multiplier_bits=18)
+        adder_step=2, least_adder_bits=5, multiplier_bits=18,
+        multiplier_takes_marked=True)
     finish_version = 2
     pack_tool = "ecppack"
     bitstream_arguments = ("--textcfg", "top.config")
