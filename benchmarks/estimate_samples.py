@@ -86,7 +86,7 @@ def samples(family: str) -> list[Sample]:
     """What is measured of a family, what matters most first."""
     has_distributed_ram = FAMILIES.get(family).mapping.has_distributed_ram
     table = "distributed" if has_distributed_ram else "distributed_block_ram"
-    names = ("bit_serial", table, "booth", "dsp", "quarter_square", "fabric")
+    names = ("bit_serial", table, "booth", "dsp", "quarter_square", "fabric", "fair_square")
     found = []
     for name in names:
         found += [Sample(name, 2, 2), Sample(name, 4, 3),

@@ -13,6 +13,9 @@ from collections.abc import Iterable, Sequence
 __all__ = ["Logic"]
 
 _LUT_INPUTS = 4
+# However it is written, a function that depends on so many signals takes hardly more look-up tables
+# than this (three at five signals, where it has no structure at all).
+_MOST_LUTS = (0, 1, 1, 1, 1, 2)
 
 
 class Logic:
@@ -21,11 +24,13 @@ class Logic:
     def __init__(self):
         # Fan-ins (literals) of every node; None for a leaf. Node 0 is the constant.
         self._fanins: list[tuple[int, ...] | None] = [None]
+        self._kinds = [""]
         self._known: dict[tuple, int] = {}
 
     def leaf(self) -> int:
         """A new signal from elsewhere."""
         self._fanins.append(None)
+        self._kinds.append("")
         return 2 * (len(self._fanins) - 1)
 
     def fanins(self, literal: int) -> tuple[int, ...] | None:
@@ -36,6 +41,7 @@ class Logic:
         key = (kind, *fanins)
         if key not in self._known:
             self._fanins.append(fanins)
+            self._kinds.append(kind)
             self._known[key] = 2 * (len(self._fanins) - 1)
         return self._known[key]
 
@@ -117,19 +123,72 @@ class Logic:
             if root in uses:
                 uses[root] += 2  # has to be there whoever else uses it
         inputs: dict[int, frozenset[int]] = {}
-        count = 0
+        support: dict[int, frozenset[int] | None] = {}
         for node in gates:
             own = frozenset(fanin >> 1 for fanin in self._fanins[node]) - {0}
-            joined = 0
+            support[node] = _joined([support.get(fanin, frozenset({fanin})) for fanin in own])
             for fanin in sorted(own, key=lambda f: len(inputs.get(f, ()))):
                 if uses.get(fanin) == 1 or len(inputs.get(fanin, (0, 0, 0))) <= 2:
                     wider = (own - {fanin}) | inputs.get(fanin, frozenset({fanin}))
                     if fanin in inputs and len(wider) <= _LUT_INPUTS:
                         own = wider
                         # One that others use as well is copied, not moved.
-                        joined += uses[fanin] == 1
                         if uses[fanin] > 1:
                             uses[fanin] -= 1
             inputs[node] = own
-            count += 1 - joined
-        return count
+        made: set[int] = set()
+        small = 0
+        for root in {root >> 1 for root in roots} & set(gates):
+            cone = _cone(root, inputs)
+            if len(cone) > 1 and support[root] is not None:
+                most = _MOST_LUTS[self._essential(root, sorted(support[root]))]
+                if len(cone) > most:
+                    small += most
+                    continue
+            made |= cone
+        return len(made) + small
+
+    def _essential(self, root: int, leaves: Sequence[int]) -> int:
+        """How many of the leaves below it the gate `root` really depends on."""
+        size = 1 << len(leaves)
+        ones = (1 << size) - 1
+        # Truth tables as integers: bit p is the value where leaf i has bit i of p.
+        tables = {0: 0} | {leaf: sum(1 << p for p in range(size) if p >> bit & 1)
+                           for bit, leaf in enumerate(leaves)}
+
+        def of(literal: int) -> int:
+            return tables[literal >> 1] ^ (ones if literal & 1 else 0)
+
+        for node in sorted(self.reached([2 * root])):
+            if node not in tables:
+                values = [of(fanin) for fanin in self._fanins[node]]
+                match self._kinds[node]:
+                    case "and":
+                        tables[node] = values[0] & values[1]
+                    case "xor":
+                        tables[node] = values[0] ^ values[1]
+                    case "mux":
+                        tables[node] = values[0] & values[1] | ~values[0] & values[2]
+        found = tables[root]
+        return sum((found >> (1 << bit) ^ found) & ~tables[leaf] & ones >> (1 << bit) != 0
+                   for bit, leaf in enumerate(leaves))
+
+
+def _joined(supports: list[frozenset[int] | None]) -> frozenset[int] | None:
+    """The leaves of all; None if they are too many to be looked up in a small table."""
+    found = frozenset()
+    for support in supports:
+        if support is None or len(found := found | support) >= len(_MOST_LUTS):
+            return None
+    return found
+
+
+def _cone(root: int, inputs: dict[int, frozenset[int]]) -> set[int]:
+    """Look-up tables that make the gate `root`, by the gate at their output."""
+    seen, stack = set(), [root]
+    while stack:
+        node = stack.pop()
+        if node in inputs and node not in seen:
+            seen.add(node)
+            stack += inputs[node]
+    return seen

@@ -279,6 +279,8 @@ def _of_parts(parts: Counter, kinds: Iterable[Arithmetic], device: Device) -> di
             lut["selected"] += number * mapped.selected
             lut["rom"] += number * mapped.luts
             exact["ff"] += number * mapped.ff
+            if rules.cells_hold_both and mapped.distributed_ram:
+                exact["lut"] += number * mapped.ff  # the cells before them are the memory's
     return {"lut": lut, "ff": ff, "exact": exact}
 
 
@@ -294,5 +296,8 @@ def _adders(part: Part, number: int, rules: MappingRules, lut: Counter) -> None:
 def _chain_luts(device: Device, bits: int, options: tuple[str, ...]) -> int:
     body = device.rules.carry_chain(CarryChain(bits, **dict.fromkeys(options, True)))
     cells = Counter(_CELL.findall(body or ""))
-    # Without cells of its own, it is an adder like others, and its options fit into its LUTs.
-    return device.rules.at_least(cells)["lut"] if cells else bits
+    if cells:
+        return device.rules.at_least(cells)["lut"]
+    # Without cells of its own, it is an adder like others. One option may fit into its LUTs; to
+    # gate an operand and invert it, or to double it, takes others in front.
+    return 2 * bits if "twos" in options or {"gate", "subtract"} <= set(options) else bits

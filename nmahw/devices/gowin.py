@@ -1,16 +1,18 @@
 """Gowin LittleBee (DS117: GW1NR) and Arora (DS226: GW2AR) through Project Apicula and nextpnr's
 himbaechel.
 
-
-A LUT site holds a LUT4 or an adder bit (``ALU``); a 16x4 distributed RAM takes four of them.
+A LUT site holds a LUT4 or an adder bit (``ALU``); a 16x4 distributed RAM takes four of them. A
+flip-flop has no other way in than through the LUT beside it.
 Unlike the others, this nextpnr wants every port on a named pin.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .._mapping_rules import MappingRules
 from ..errors import BuildError
+from ..netlist import count_cells
 from . import Device, Family, FlowOptions, Pll, count
 from ._plls import gowin_pll
 
@@ -59,7 +61,7 @@ class Gowin(Family):
     mapping = MappingRules(
         block_shapes=((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
         dual_port_bits=18, block_cost=128, has_distributed_ram=True, register_bits=0,
-        adder_step=1, least_adder_bits=3, multiplier_bits=18)
+        adder_step=1, least_adder_bits=3, multiplier_bits=18, cells_hold_both=True)
 
     pack_tool = "gowin_pack"
     packed_from = "placed.json.gz"
@@ -141,8 +143,31 @@ class Gowin(Family):
                 + cells.get("SP", 0)}
 
     @classmethod
+    def packed_luts(cls, module: dict) -> int:
+        # As nextpnr packs (himbaechel/uarch/gowin): a flip-flop takes what the LUT or ALU in its
+        # cell makes, or goes through an idle LUT; a chain has a cell in front, and an even number
+        # of cells.
+        pins = {name: {port: bits[0] for port, bits in cell["connections"].items() if bits}
+                for name, cell in module["cells"].items()}
+        kinds = {name: cell["type"] for name, cell in module["cells"].items()}
+        sinks = Counter(bit for name, cell in module["cells"].items()
+                        for port, bits in cell["connections"].items()
+                        if cell["port_directions"].get(port) == "input" for bit in bits)
+        sinks.update(bit for port in module["ports"].values() if port["direction"] == "output"
+                     for bit in port["bits"])
+        made = (pin.get("SUM" if kinds[name] == "ALU" else "F") for name, pin in pins.items()
+                if kinds[name] == "ALU" or kinds[name].startswith("LUT"))
+        alone = {net for net in made if sinks[net] == 1}
+        flip_flops = [pin for name, pin in pins.items() if kinds[name].startswith("DFF")]
+        chains = _chain_lengths([pin for name, pin in pins.items() if kinds[name] == "ALU"])
+        return (cls.at_least(count_cells(module))["lut"]
+                + sum(pin["D"] not in alone for pin in flip_flops)
+                + sum(2 if length % 2 == 0 else 1 for length in chains))
+
+    @classmethod
     def utilisation(cls, raw: Mapping[str, int], cells: Mapping[str, int]) -> dict[str, int]:
-        return {"lut": raw["LUT4"] + raw["ALU"] + 4 * raw["RAM16SDP4"], "ff": raw["DFF"],
+        # nextpnr counts the four LUTs that a RAM16SDP4 is made of as LUT4.
+        return {"lut": raw["LUT4"] + raw["ALU"], "ff": raw["DFF"],
                 "dsp": _dsp_units(raw), "block_ram": raw["BSRAM"],
                 "distributed_ram": raw["RAM16SDP4"], "carry": raw["ALU"]}
 
@@ -151,6 +176,20 @@ class Gowin(Family):
         return {"LUT4": "lut", "ALU": "alu", "DFF": "ff", "BSRAM": "block_ram",
                 "RAM16SDP4": "distributed_ram", "MULT9X9": "dsp", "MULT18X18": "dsp",
                 "MULT36X36": "dsp"}
+
+
+def _chain_lengths(alus: Sequence[Mapping[str, object]]) -> list[int]:
+    """Lengths of the carry chains that ALUs (pins to nets) are connected to."""
+    made = {alu.get("COUT") for alu in alus}
+    after = {alu["CIN"]: alu for alu in alus if alu["CIN"] in made}
+    lengths = []
+    for alu in alus:
+        if alu["CIN"] not in made:
+            length = 1
+            while following := after.get(alu.get("COUT")):
+                alu, length = following, length + 1
+            lengths.append(length)
+    return lengths
 
 
 def _dsp_units(cells: Mapping[str, int]) -> int:
