@@ -32,6 +32,7 @@ from .link.description import Description
 from .network import Network
 from .place import PlacedResult, place_and_route
 from .result import flow_options
+from .synthesise import does_not_fit
 from .toolchain import Cancelled, find
 from .verilog import network_sha256
 from .workbench import Workbench
@@ -267,7 +268,13 @@ def _finish(built: Built, folder: Path, bench: Workbench) -> Built:
 
 
 def _may_fit(design: Design, device: Device) -> bool:
-    """Whether a design may fit, by its estimate where the family has been fitted."""
+    """Whether a design may fit, by its estimate where the family has been fitted.
+
+    Raises
+    ------
+    DoesNotFit
+        Its arithmetic needs what the device has none of.
+    """
     if design.memory_bits > device.limits["block_ram"] * device.rules.block_ram_bits:
         return False
     # No element is smaller than its accumulator's share.
@@ -277,6 +284,8 @@ def _may_fit(design: Design, device: Device) -> bool:
         guess = estimate(design, device).resources
     except UsageError:
         guess = counted(design, device)
+    if tables := guess.get("distributed_ram"):  # of whatever shape
+        raise does_not_fit(device, {"distributed_ram": (tables, 0)})
     # Memories are exact; the rest is good for some per cent, and a full device does not route.
     return all(guess.get(name, 0) * part <= device.limits.get(name, 0)
                for name, part in (("lut", 0.9), ("ff", 0.9), ("block_ram", 1)))

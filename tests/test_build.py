@@ -70,6 +70,8 @@ def test_what_cannot_be_built_is_refused_before_any_tool_runs(tmp_path):
         build(network, board, "quarter_square", 2, 2, tmp_path, baud=3_000_000)
     with pytest.raises(DoesNotFit, match="no array for LeNet-5"):
         build_largest(load_model("lenet5-w8a8"), board, "quarter_square", tmp_path)
+    with pytest.raises(DoesNotFit, match="memories in distributed RAM of 0 .take an arithmetic"):
+        build_largest(network, BOARDS.get("hx8k_b_evn"), "distributed", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
