@@ -87,7 +87,9 @@ def _array(arithmetic: Arithmetic, rows: int, columns: int, hop: int, held: bool
                       for part_ff in (lambda part: part.shared_ff,
                                       lambda part: min(part.shared_ff, part.marked_ff)))
     for is_marked, number in ((1, marked), (0, shared - marked)):
-        parts[Part("SharedRegisters", ff=-1, marked_ff=-is_marked)] = number * (columns - groups)
+        # They take the symbol as it is: no look-up table is in front of them.
+        parts[Part("SharedRegisters", ff=-1, lone_ff=-1, marked_ff=-is_marked)] = (
+            number * (columns - groups))
     return parts
 
 

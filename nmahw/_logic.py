@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 __all__ = ["Logic"]
 
 _LUT_INPUTS = 4
-# However it is written, a function that depends on so many signals takes hardly more look-up tables
-# than this (three at five signals, where it has no structure at all).
+# However it is written, a function that depends on so many signals takes about so many look-up
+# tables at most: of five signals, three where it has no structure at all.
 _MOST_LUTS = (0, 1, 1, 1, 1, 2)
 
 
@@ -137,15 +137,19 @@ class Logic:
                             uses[fanin] -= 1
             inputs[node] = own
         made: set[int] = set()
+        done: set[int] = set()
         small = 0
-        for root in {root >> 1 for root in roots} & set(gates):
+        for root in sorted({root >> 1 for root in roots} & set(gates)):
             cone = _cone(root, inputs)
             if len(cone) > 1 and support[root] is not None:
                 most = _MOST_LUTS[self._essential(root, sorted(support[root]))]
                 if len(cone) > most:
                     small += most
+                    inputs[root] = frozenset()  # others take it as it is
+                    made.discard(root)
+                    done.add(root)
                     continue
-            made |= cone
+            made |= cone - done
         return len(made) + small
 
     def _essential(self, root: int, leaves: Sequence[int]) -> int:

@@ -95,6 +95,8 @@ class MappingRules:
         Whether those right before and behind a product move into its hard multiplier.
     multiplier_takes_marked : bool
         Whether only those do that are marked as its own, and the product's behind them.
+    distributed_ram_luts : int
+        Look-up tables that cannot be used for anything else where 16x4 bits of RAM are.
     cells_hold_both : bool
         Whether what ``lut`` counts are cells of a look-up table and a flip-flop each.
     """
@@ -110,6 +112,7 @@ class MappingRules:
     least_product_bits: int = 0
     multiplier_takes_registers: bool = False
     multiplier_takes_marked: bool = False
+    distributed_ram_luts: int = 4
     cells_hold_both: bool = False
 
     def blocks(self, memory: MemoryShape) -> int:

@@ -14,8 +14,8 @@ with one slope for each family; of several arithmetics, the slowest one's. It is
 choosing (`nmahw.choose`): seeds alone move clocks by 10 %.
 
 Figures are those of the mapped netlist behind four pins, as `nmahw.synthesise` counts them and
-`Family.packed_luts` packs them; place and route adds a few per cent of look-up tables for the
-starts of carry chains.
+`Family.packed_luts` packs them; place and route adds some per cent of look-up tables, for the
+starts of carry chains (ECP5) and as ways to flip-flops (Gowin).
 """
 
 import json
@@ -149,7 +149,8 @@ def at_least(design: Design, device: str | Device) -> dict[str, int]:
 def counted(design: Design, device: str | Device) -> dict[str, int]:
     """Flip-flops and block RAM by counting alone, for families without a fitted model.
 
-    Without rules for memories, block RAM is what their bits need at least.
+    Without rules for memories, block RAM is what their bits need at least, and ``distributed_ram``
+    how many ask for some.
     """
     device = find_device(device)
     if device.rules.mapping is not None:
@@ -160,7 +161,9 @@ def counted(design: Design, device: str | Device) -> dict[str, int]:
             "block_ram": sum(number * -(-memory.width * memory.depth
                                         // device.rules.block_ram_bits)
                              for part, number in parts.items() for memory in part.memories
-                             if memory.style == "block")}
+                             if memory.style == "block"),
+            "distributed_ram": sum(number for part, number in parts.items()
+                                   for memory in part.memories if memory.style == "distributed")}
 
 
 def clock_mhz(arithmetics: Iterable[str], elements: int, device: str | Device) -> float | None:
@@ -275,7 +278,7 @@ def _of_parts(parts: Counter, kinds: Iterable[Arithmetic], device: Device) -> di
                 exact["distributed_ram"] += number  # there is nothing to make it of
                 continue
             exact["block_ram"] += number * mapped.block_ram
-            exact["lut"] += 4 * number * mapped.distributed_ram
+            exact["lut"] += rules.distributed_ram_luts * number * mapped.distributed_ram
             lut["selected"] += number * mapped.selected
             lut["rom"] += number * mapped.luts
             exact["ff"] += number * mapped.ff
@@ -298,6 +301,6 @@ def _chain_luts(device: Device, bits: int, options: tuple[str, ...]) -> int:
     cells = Counter(_CELL.findall(body or ""))
     if cells:
         return device.rules.at_least(cells)["lut"]
-    # Without cells of its own, it is an adder like others. One option may fit into its LUTs; to
-    # gate an operand and invert it, or to double it, takes others in front.
-    return 2 * bits if "twos" in options or {"gate", "subtract"} <= set(options) else bits
+    # Without cells of its own, it is an adder like others. Whatever changes an operand takes a
+    # look-up table a bit in front of it: carry cells look at operands as they are.
+    return bits if set(options) <= {"carry"} else 2 * bits

@@ -20,8 +20,16 @@ from nmahw.cli import run
 from nmahw.design import Design
 from nmahw.devices import FAMILIES, Device, FlowOptions, device
 from nmahw.errors import DoesNotFit, UsageError
-from nmahw.estimate import at_least, clock_mhz, estimate, fitted_arithmetics
+from nmahw.estimate import (
+    _chain_luts,
+    at_least,
+    clock_mhz,
+    estimate,
+    features,
+    fitted_arithmetics,
+)
 from nmahw.gateware.array import SystolicArray
+from nmahw.gateware.gated_add import GatedAdd
 from nmahw.kernel import Kernel
 from nmahw.measure import operands, rtlil_behind_pins
 from nmahw.netlist import read_top
@@ -113,6 +121,18 @@ def test_a_function_of_few_signals_takes_few_tables_however_it_is_written():
     assert logic.luts([parity_of_conjunctions(signals)]) > 7
 
 
+def test_a_small_function_is_not_counted_again_in_what_reads_it():
+    logic = Logic()
+    signals = [logic.leaf() for _ in range(12)]
+    small = logic.tree("difference", [
+        logic.tree("conjunction", [signal ^ (pattern >> bit & 1)
+                                   for bit, signal in enumerate(signals[:5])])
+        for pattern in range(0, 32, 3)])
+    large = logic.tree("difference", [small, *signals[5:]])
+    assert logic.luts([small]) == 2
+    assert logic.luts([small, large]) <= 2 + 3
+
+
 def test_a_function_does_not_depend_on_what_makes_no_difference():
     logic = Logic()
     x, y, *others = (logic.leaf() for _ in range(5))
@@ -128,13 +148,24 @@ def test_census_counts_what_synthesis_leaves():
     assert (part.name, number, part.ff) == ("Registers", 1, 4)
 
 
-@pytest.mark.parametrize("name, hop", [("bit_serial", 2), ("distributed", 3), ("fair_square", 4),
-                                       ("dsp", 1)])
+@pytest.mark.parametrize("name, hop", [
+    ("dsp_registered", 2), ("bit_serial", 2), ("distributed", 3), ("fair_square", 4), ("dsp", 1)])
 def test_an_array_is_counted_from_narrow_ones(name, hop):
     arithmetic = ARITHMETICS.get(name).nearest(*operands(5, 6))
     array = SystolicArray(arithmetic, 3, 7, hop, arithmetic.holds_weights)
     own, rest = _narrow_array(array, {})
-    found = {part: n for part, n in census(array).items() if part.name != "SharedRegisters"}
+    shared = Counter()
+    found = {}
+    for part, number in census(array).items():
+        if part.name == "SharedRegisters":
+            shared[part.marked_ff] += number
+        else:
+            found[part] = number
+    # Of columns that see the same symbol, one has its registers.
+    groups = -(-7 // hop)
+    same = sum(part.shared_ff * number for part, number in rest.items()) // 7
+    assert sum(shared.values()) == same * (7 - groups)
+    assert shared[-1] == (same * (7 - groups) if name == "dsp_registered" else 0)
     assert amounts(found) == amounts({own: 1, **rest})
 
 
@@ -195,6 +226,33 @@ def test_estimates_against_yosys(family, name, rows, columns, bits):
     assert (found["dsp"], found["block_ram"]) == (needs["dsp"], needs["block_ram"])
 
 
+def test_registers_inside_multipliers_are_not_counted():
+    part, operand = device("ecp5-45k"), operands(8, 8)
+    own, plain = (features(Kernel.of(name, 3, 4, *operand, positions=256), part)["exact"]
+                  for name in ("dsp_registered", "dsp"))
+    # Mapped: 1,206 flip-flops. Twelve weights and products, and three activations once a group.
+    assert own["dsp"] == plain["dsp"] == 12
+    assert round(own["ff"]) == pytest.approx(1206, abs=40)
+
+
+@pytest.mark.parametrize("family, options", [
+    (family, options) for family in ("ecp5", "gowin", "ice40") for options in [
+        ("gate",), ("subtract",), ("negate",), ("negate", "carry"), ("gate", "negate"),
+        ("gate", "subtract"), ("gate", "carry"), ("gate", "subtract", "twos")]
+    # Alone, without the register that follows in elements, Yosys makes three tables a bit of it.
+    if (family, options) != ("ice40", ("gate", "subtract"))])
+@pytest.mark.long
+def test_look_up_tables_of_chains_are_those_mapped(family, options):
+    part = device({"ecp5": "ecp5-45k", "gowin": "gw1nr-9", "ice40": "ice40-hx8k"}[family])
+    def mapped_luts(**chosen):
+        text = rtlil_behind_pins(GatedAdd(12, 12, 12, **chosen))
+        return part.rules.packed_luts(read_top(synthesise(text, part, FlowOptions()).path))
+
+    more = mapped_luts(**dict.fromkeys(options, True)) - mapped_luts(gate=True)
+    expected = _chain_luts(part, 12, options) - _chain_luts(part, 12, ("gate",))
+    assert more == pytest.approx(expected, abs=4)
+
+
 OUTPUTS = ("O", "Q", "CO", "F", "SUM", "COUT")
 
 
@@ -242,7 +300,16 @@ def test_ice40_cells_are_packed_as_nextpnr_does(cells, luts):
       ("ALU", {"I0": 1, "I1": 2, "CIN": 20, "COUT": 21, "SUM": 12})], 4),
     ([("ALU", {"I0": 1, "I1": 2, "CIN": 5, "COUT": 20, "SUM": 10}),
       ("ALU", {"I0": 3, "I1": 2, "CIN": 5, "COUT": 21, "SUM": 12})], 4),
-    ([("RAM16SDP4", {})], 4),
+    # A carry that logic reads leaves through a cell; two chains from one carry begin anew.
+    ([("ALU", {"I0": 1, "I1": 2, "CIN": 5, "COUT": 20, "SUM": 10}),
+      ("LUT1", {"I0": 20, "F": 30})], 5),
+    ([("ALU", {"I0": 1, "I1": 2, "CIN": 5, "COUT": 20, "SUM": 10}),
+      ("ALU", {"I0": 1, "I1": 2, "CIN": 20, "COUT": 21, "SUM": 12}),
+      ("ALU", {"I0": 1, "I1": 3, "CIN": 20, "COUT": 22, "SUM": 13})], 8),
+    ([("ALU", {"I0": 1, "I1": 2, "CIN": 5, "COUT": "x", "SUM": 10}),
+      ("ALU", {"I0": 1, "I1": 2, "CIN": "x", "COUT": "x", "SUM": 12})], 4),
+    # What is left of a RAM's tile stays empty.
+    ([("RAM16SDP4", {})], 8),
 ])
 def test_gowin_cells_are_packed_as_nextpnr_does(cells, luts):
     assert FAMILIES.get("gowin").packed_luts(mapped(*cells)) == luts

@@ -1,8 +1,9 @@
 """Gowin LittleBee (DS117: GW1NR) and Arora (DS226: GW2AR) through Project Apicula and nextpnr's
 himbaechel.
 
-A LUT site holds a LUT4 or an adder bit (``ALU``); a 16x4 distributed RAM takes four of them. A
-flip-flop has no other way in than through the LUT beside it.
+A LUT site holds a LUT4 or an adder bit (``ALU``); a 16x4 distributed RAM takes four of them, and
+nextpnr puts nothing into the other four of its tile: eight count as used. A flip-flop has no other
+way in than through the LUT beside it.
 Unlike the others, this nextpnr wants every port on a named pin.
 """
 
@@ -61,7 +62,8 @@ class Gowin(Family):
     mapping = MappingRules(
         block_shapes=((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
         dual_port_bits=18, block_cost=128, has_distributed_ram=True, register_bits=0,
-        adder_step=1, least_adder_bits=3, multiplier_bits=18, cells_hold_both=True)
+        adder_step=1, least_adder_bits=3, multiplier_bits=18, cells_hold_both=True,
+        distributed_ram_luts=8)
 
     pack_tool = "gowin_pack"
     packed_from = "placed.json.gz"
@@ -137,7 +139,7 @@ class Gowin(Family):
     def at_least(cls, cells: Mapping[str, int]) -> dict[str, int]:
         alu = cells.get("ALU", 0)
         return {"lut": sum(cells.get(f"LUT{n}", 0) for n in range(1, 5)) + alu
-                + 4 * count(cells, "RAM16SDP"),
+                + cls.mapping.distributed_ram_luts * count(cells, "RAM16SDP"),
                 "ff": count(cells, "DFF"), "dsp": _dsp_units(cells), "alu": alu,
                 "block_ram": count(cells, "SDPB", "SDPX9B", "DPB", "DPX9B", "SPX9", "pROM")
                 + cells.get("SP", 0)}
@@ -145,8 +147,8 @@ class Gowin(Family):
     @classmethod
     def packed_luts(cls, module: dict) -> int:
         # As nextpnr packs (himbaechel/uarch/gowin): a flip-flop takes what the LUT or ALU in its
-        # cell makes, or goes through an idle LUT; a chain has a cell in front, and an even number
-        # of cells.
+        # cell makes, or goes through an idle LUT; a chain has a cell in front, one behind where
+        # logic reads its carry, and an even number of cells.
         pins = {name: {port: bits[0] for port, bits in cell["connections"].items() if bits}
                 for name, cell in module["cells"].items()}
         kinds = {name: cell["type"] for name, cell in module["cells"].items()}
@@ -159,15 +161,16 @@ class Gowin(Family):
                 if kinds[name] == "ALU" or kinds[name].startswith("LUT"))
         alone = {net for net in made if sinks[net] == 1}
         flip_flops = [pin for name, pin in pins.items() if kinds[name].startswith("DFF")]
-        chains = _chain_lengths([pin for name, pin in pins.items() if kinds[name] == "ALU"])
+        chains = _chain_lengths([pin for name, pin in pins.items() if kinds[name] == "ALU"], sinks)
         return (cls.at_least(count_cells(module))["lut"]
                 + sum(pin["D"] not in alone for pin in flip_flops)
-                + sum(2 if length % 2 == 0 else 1 for length in chains))
+                + sum(more + (length + more) % 2 for length, more in chains))
 
     @classmethod
     def utilisation(cls, raw: Mapping[str, int], cells: Mapping[str, int]) -> dict[str, int]:
-        # nextpnr counts the four LUTs that a RAM16SDP4 is made of as LUT4.
-        return {"lut": raw["LUT4"] + raw["ALU"], "ff": raw["DFF"],
+        # The four LUTs that a RAM16SDP4 is made of are among the LUT4; four more are blocked.
+        blocked = (cls.mapping.distributed_ram_luts - 4) * raw["RAM16SDP4"]
+        return {"lut": raw["LUT4"] + raw["ALU"] + blocked, "ff": raw["DFF"],
                 "dsp": _dsp_units(raw), "block_ram": raw["BSRAM"],
                 "distributed_ram": raw["RAM16SDP4"], "carry": raw["ALU"]}
 
@@ -178,18 +181,30 @@ class Gowin(Family):
                 "MULT36X36": "dsp"}
 
 
-def _chain_lengths(alus: Sequence[Mapping[str, object]]) -> list[int]:
-    """Lengths of the carry chains that ALUs (pins to nets) are connected to."""
-    made = {alu.get("COUT") for alu in alus}
-    after = {alu["CIN"]: alu for alu in alus if alu["CIN"] in made}
-    lengths = []
+def _chain_lengths(alus: Sequence[Mapping[str, object]], sinks: Mapping[object, int]
+                   ) -> list[tuple[int, int]]:
+    """Lengths of the carry chains that ALUs are connected to, and cells before and behind them.
+
+    Parameters
+    ----------
+    alus : sequence of mapping
+        Pins to nets.
+    sinks : mapping
+        How many inputs read a net.
+    """
+    # A carry goes straight on to one ALU that nothing else reads it beside.
+    after = {alu["CIN"]: alu for alu in alus
+             if isinstance(alu["CIN"], int) and sinks[alu["CIN"]] == 1}
+    straight = {carry for alu in alus if (carry := alu.get("COUT")) in after}
+    found = []
     for alu in alus:
-        if alu["CIN"] not in made:
+        if alu["CIN"] not in straight:
             length = 1
-            while following := after.get(alu.get("COUT")):
-                alu, length = following, length + 1
-            lengths.append(length)
-    return lengths
+            while alu.get("COUT") in straight:
+                alu, length = after[alu["COUT"]], length + 1
+            carry = alu.get("COUT")
+            found.append((length, 2 if isinstance(carry, int) and sinks[carry] else 1))
+    return found
 
 
 def _dsp_units(cells: Mapping[str, int]) -> int:
