@@ -52,8 +52,8 @@ class Part:
         Widths of additions, subtractions and comparisons.
     chains : tuple of (int, tuple of str)
         Gated adders: bits and options.
-    products : tuple of (int, int)
-        Widths of the factors.
+    products : tuple of (int, int, int, int)
+        Widths of the factors, and the same as signed numbers.
     memories : tuple of MemoryShape
     """
 
@@ -66,7 +66,7 @@ class Part:
     inverted: int = 0
     adders: tuple[int, ...] = ()
     chains: tuple[tuple[int, tuple[str, ...]], ...] = ()
-    products: tuple[tuple[int, int], ...] = ()
+    products: tuple[tuple[int, int, int, int], ...] = ()
     memories: tuple[MemoryShape, ...] = ()
 
 
@@ -96,7 +96,7 @@ class _Counter:
         self._adder_from: dict[tuple, int] = {}
         self._inverted: dict[tuple, int] = {}
         self._sums: dict[tuple, int] = {}
-        self._products: dict[int, tuple[int, int]] = {}
+        self._products: dict[int, tuple[int, int, int, int]] = {}
         self._reads: dict[int, set[int]] = {}
         self._roms: dict[int, bool] = {}
         self._reset = {net for cell in netlist.cells[:1] for port, (start, width) in
@@ -236,7 +236,11 @@ class _Counter:
             return self._shifted(net, cell)
         if kind == "*":
             if net.cell not in self._products:
-                self._products[net.cell] = tuple(_used_bits(value) for value in inputs)
+                used = [_used_bits(value) for value in inputs]
+                # One more where it never is negative: hard multipliers take signed factors.
+                self._products[net.cell] = (*used, *(
+                    bits + (value[bits:] != () and value[-1] == 0)
+                    for bits, value in zip(used, inputs, strict=True)))
                 self._need(*inputs)
             return logic.leaf()
         if kind[1:] in ("<", ">", "<=", ">=") and any(

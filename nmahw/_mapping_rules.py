@@ -91,6 +91,10 @@ class MappingRules:
         Factors of a hard multiplier, at most; 0 if there is none.
     least_product_bits : int
         Narrower products become logic.
+    least_factor_bits : int
+        Products with a narrower factor become logic.
+    half_multiplier_bits : int
+        Products with a wider factor count as two; 0 if all count as one.
     multiplier_takes_registers : bool
         Whether those right before and behind a product move into its hard multiplier.
     multiplier_takes_marked : bool
@@ -110,17 +114,22 @@ class MappingRules:
     least_adder_bits: int
     multiplier_bits: int
     least_product_bits: int = 0
+    least_factor_bits: int = 0
+    half_multiplier_bits: int = 0
     multiplier_takes_registers: bool = False
     multiplier_takes_marked: bool = False
     distributed_ram_luts: int = 4
     cells_hold_both: bool = False
 
     def blocks(self, memory: MemoryShape) -> int:
-        """Block RAMs that hold a memory."""
+        """Block RAMs that hold a memory; narrow words of a ROM are read several at a time."""
+        def words(width: int, depth: int) -> int:
+            return depth * max(width // memory.width, 1) if memory.is_rom else depth
+
         shared = memory.read_ports if memory.is_rom and self.dual_port_bits else 1
         copies = -(-memory.read_ports // min(shared, 2))
         return copies * min(
-            -(-memory.width // width) * -(-memory.depth // depth)
+            -(-memory.width // width) * -(-memory.depth // words(width, depth))
             for width, depth in self.block_shapes
             if shared == 1 or width <= self.dual_port_bits)
 
@@ -169,11 +178,14 @@ class MappingRules:
         return MappedMemory(selected=memory.width * (memory.depth - 1),
                             ff=ff + memory.width * memory.depth)
 
-    def multipliers(self, factors: tuple[int, int]) -> int:
-        """Hard multipliers that a product takes; 0 if it becomes logic."""
-        if not self.multiplier_bits or sum(factors) < self.least_product_bits:
+    def multipliers(self, factors: tuple[int, int], signed: tuple[int, int]) -> int:
+        """Hard multipliers that a product takes, by the widths of its factors; 0 if none."""
+        if (not self.multiplier_bits or sum(factors) < self.least_product_bits
+                or min(signed) < self.least_factor_bits):
             return 0
-        return (-(-factors[0] // self.multiplier_bits)) * (-(-factors[1] // self.multiplier_bits))
+        halves = 2 if self.half_multiplier_bits and max(signed) > self.half_multiplier_bits else 1
+        return (halves * -(-factors[0] // self.multiplier_bits)
+                * -(-factors[1] // self.multiplier_bits))
 
     def adder_luts(self, bits: int) -> int:
         """Look-up tables that carry cells of an adder take; 0 if it becomes logic."""

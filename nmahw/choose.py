@@ -180,21 +180,26 @@ def _designs(network: Network, rows: int, columns: int,
             found.add(text)
             yield text, design
     if not found:
-        raise ModelError(f"no exact arithmetic without multiplier takes all layers of the "
-                         f"network; candidates are {', '.join(fitted_arithmetics(device))}")
+        candidates = [name for name in fitted_arithmetics(device) if _is_candidate(name)]
+        raise ModelError(f"--arith must name arithmetics for this network: 'auto' chooses among "
+                         f"{', '.join(candidates)}, which do not take all of its layers")
 
 
 def _able(program: Program, names: Iterable[str]) -> dict[str, set[int]]:
     """Candidates and the passes that they can take."""
     able = {}
     for name in names:
-        kind = ARITHMETICS.get(name)
-        if not kind.exact or kind.is_baseline:
+        if not _is_candidate(name):
             continue
         for index in range(len(program.passes)):
             if _takes(program, name, index):
                 able.setdefault(name, set()).add(index)
     return able
+
+
+def _is_candidate(name: str) -> bool:
+    kind = ARITHMETICS.get(name)
+    return kind.exact and not kind.is_baseline
 
 
 def _takes(program: Program, name: str, index: int) -> bool:

@@ -247,8 +247,10 @@ def features(subject: Design | Kernel, device: Device) -> dict[str, dict[str, fl
 def _of_parts(parts: Counter, kinds: Iterable[Arithmetic], device: Device) -> dict[str, Counter]:
     rules = device.rules.mapping
     lut, ff, exact = Counter(), Counter(), Counter()
-    hard = all(a.hard_multiplier for a in kinds)
+    kinds = tuple(kinds)
+    # As a design is mapped: what one arithmetic asks for holds for the products of all.
     product = "booth" if any("booth" in a.yosys_passes for a in kinds) else "product"
+    hard = product != "booth" and any(a.hard_multiplier for a in kinds)
     for part, number in parts.items():
         exact["ff"] += part.ff * number
         lut["control" if part.name in _CONTROL else "logic"] += part.luts * number
@@ -260,8 +262,8 @@ def _of_parts(parts: Counter, kinds: Iterable[Arithmetic], device: Device) -> di
         if takes_marked:
             exact["ff"] -= part.marked_ff * number
         exact["lut"] += number * sum(_chain_luts(device, *chain) for chain in part.chains)
-        for factors in part.products:
-            blocks = rules.multipliers(factors) if hard else 0
+        for *factors, left, right in part.products:
+            blocks = rules.multipliers(tuple(factors), (left, right)) if hard else 0
             exact["dsp"] += number * blocks
             if blocks and takes_marked:
                 exact["ff"] -= number * sum(factors)  # the product's

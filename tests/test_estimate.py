@@ -50,6 +50,11 @@ def memory(width, depth, *, style="", ports=1, rom=False, registered=False):
     ("ecp5", memory(24, 512, style="block"), 1),
     ("ecp5", memory(24, 1024, style="block"), 2),
     ("ecp5", memory(18, 1024, rom=True), 1),
+    # Several narrow words of a ROM are read at once, with a choice behind.
+    ("ecp5", memory(1, 17000, rom=True), 1), ("ecp5", memory(1, 50816, rom=True), 3),
+    ("ecp5", memory(3, 5000, rom=True), 1), ("ice40", memory(1, 3000, rom=True), 1),
+    ("ice40", memory(1, 15369, rom=True), 4), ("ice40", memory(2, 5000, rom=True), 3),
+    ("ice40", memory(3, 3000, rom=True), 3),
     ("ecp5", memory(8, 4096, rom=True), 2),
     ("ecp5", memory(16, 512, ports=2, rom=True), 1),
     ("ecp5", memory(4, 160), 0),
@@ -224,6 +229,23 @@ def test_estimates_against_yosys(family, name, rows, columns, bits):
     assert found["lut"] == pytest.approx(needs["lut"], rel=0.1)
     assert found["ff"] == pytest.approx(needs["ff"], rel=0.1)
     assert (found["dsp"], found["block_ram"]) == (needs["dsp"], needs["block_ram"])
+
+
+# What Yosys 0.70 made of these kernels and designs.
+@pytest.mark.parametrize("name, bits, blocks", [
+    ("gw1nr-9", (8, 8), 4), ("gw1nr-9", (12, 12), 8), ("gw1nr-9", (3, 8), 0),
+    ("gw1nr-9", (8, 3), 4), ("gw1nr-9", (8, 9), 8), ("gw1nr-9", (9, 8), 4),
+    ("gw1nr-9", (4, 4), 4), ("ecp5-45k", (12, 12), 4)])
+def test_hard_multipliers_by_width(name, bits, blocks):
+    kernel = Kernel.of("dsp", 2, 2, *operands(*bits), positions=256)
+    assert estimate(kernel, name).resources["dsp"] == blocks
+
+
+@pytest.mark.parametrize("choice, blocks", [
+    ("0=dsp,4=bit_serial", 6), ("0=dsp,4=fabric", 12), ("0=dsp,4=booth", 0)])
+def test_hard_multipliers_of_a_choice_by_layer(choice, blocks):
+    design = Design.of(load_model("digits-w8a8"), choice, 3, 2)
+    assert estimate(design, "ecp5-45k").resources["dsp"] == blocks
 
 
 def test_registers_inside_multipliers_are_not_counted():
@@ -438,7 +460,9 @@ def test_command(tmp_path, capsys):
     assert found["fits"] and found["cycles_per_image"] > 0
     assert run(["estimate", "--arith", "dsp", "--array", "6x6", "--device", "ecp5-25k"]) == 1
     assert "does not fit ecp5-25k: 36 DSP of 28" in capsys.readouterr().out
-    assert run(["estimate", "digits-w4a4", "--bits", "8x8"]) == UsageError.exit_code
+    for wrong in (["digits-w4a4", "--bits", "8x8"], [], ["--arith", "dsp", "--positions", "0"],
+                  ["--arith", "dsp", "--bits", ""]):
+        assert run(["estimate", *wrong]) == UsageError.exit_code
     # Not as if its tables came for nothing.
     assert run(["estimate", "--arith", "distributed", "--array", "2x2",
                 "--device", "ice40-hx8k"]) == 1

@@ -72,8 +72,12 @@ def command(
     else:
         if lockstep > 1 or share > 1:
             raise UsageError("--lockstep and --share must not be given without a MODEL")
-        subject = Kernel.of(arith, rows, columns, *operands(*read_bits(bits or "8x8")),
-                            positions=positions or 512)
+        if arith.strip() == AUTO:
+            raise UsageError("--arith must name an arithmetic without a MODEL, because 'auto' "
+                             "chooses for a network's layers")
+        weight_bits, activation_bits = read_bits("8x8" if bits is None else bits)
+        subject = Kernel.of(arith, rows, columns, *operands(weight_bits, activation_bits),
+                            positions=512 if positions is None else positions)
         arithmetic = str(subject.arithmetic)
         found = estimate(subject, part)
     show_table(f"{arithmetic}, {rows}x{columns} array on {part.name}, estimated",

@@ -63,7 +63,7 @@ class Gowin(Family):
         block_shapes=((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
         dual_port_bits=18, block_cost=128, has_distributed_ram=True, register_bits=0,
         adder_step=1, least_adder_bits=3, multiplier_bits=18, cells_hold_both=True,
-        distributed_ram_luts=8)
+        distributed_ram_luts=8, least_factor_bits=4, half_multiplier_bits=9)
 
     pack_tool = "gowin_pack"
     packed_from = "placed.json.gz"
