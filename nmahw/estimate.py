@@ -69,6 +69,9 @@ class Estimate:
     macs_per_cycle : float
     clock_mhz : float or None
         Of a network's design; None where the family has no measured ones.
+    clock_is_fitted : bool
+        Whether accelerators with these arithmetics were measured; if not, the clock is the mean of
+        others.
     """
 
     device: Device
@@ -77,6 +80,7 @@ class Estimate:
     cycles_per_image: int | None
     macs_per_cycle: float
     clock_mhz: float | None = None
+    clock_is_fitted: bool = False
 
     @property
     def limits(self) -> dict[str, int]:
@@ -115,10 +119,11 @@ def estimate(subject: Design | Kernel, device: str | Device = "ecp5-45k") -> Est
     names = {a.name for a in _arithmetics(subject)}
     is_design = isinstance(subject, Design)
     cycles = subject.cycles_per_image if is_design else None
+    measured = model.get("clock", {}).get("arithmetics", {})
     return Estimate(device, resources, names <= set(model["arithmetics"]), cycles,
                     subject.macs_per_image / cycles if is_design else subject.macs_per_cycle,
                     clock_mhz(names, subject.rows * subject.columns, device)
-                    if is_design else None)
+                    if is_design else None, is_design and names <= set(measured))
 
 
 def at_least(design: Design, device: str | Device) -> dict[str, int]:

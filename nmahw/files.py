@@ -52,6 +52,8 @@ def check_writable(path: str | os.PathLike) -> Path:
         `path` is a folder, or its folder cannot be made or written to.
     """
     path = Path(path)
+    # What is refused later leaves no empty folders behind.
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         if path.is_dir():
             raise EnvironmentProblem(f"output path {path} must be a file, not a folder")
@@ -59,6 +61,8 @@ def check_writable(path: str | os.PathLike) -> Path:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         os.unlink(temporary)
+        for folder in made:
+            folder.rmdir()
     except OSError as error:
         raise EnvironmentProblem(f"output path {path} must be writable: "
                                  f"{error.strerror or error}") from None
@@ -85,6 +89,7 @@ def alone(path: str | os.PathLike, work: str) -> Iterator[None]:
     locked = path.with_name(f".{path.name}.lock")
     while True:
         try:
+            locked.parent.mkdir(parents=True, exist_ok=True)
             lock = open(locked, "w")
         except OSError as error:
             raise EnvironmentProblem(f"output path {path} must be writable: "

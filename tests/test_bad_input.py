@@ -10,7 +10,7 @@ import pytest
 
 from nmahw.board_sim import VirtualBoard
 from nmahw.cli import run as run_cli
-from nmahw.errors import EnvironmentProblem, ModelError, UsageError
+from nmahw.errors import DoesNotFit, EnvironmentProblem, ModelError, UsageError
 from nmahw.link.ports import SerialLine
 from nmahw.train.checkpoint import Checkpoint
 from nmahw.train.datasets import MOST_HIGH, load_dataset
@@ -94,6 +94,13 @@ def test_an_output_that_cannot_be_written_is_told_before_the_build(tmp_path, cap
     said = capsys.readouterr().err
     assert code == EnvironmentProblem.exit_code and "must be writable" in said
     assert "mapping" not in said
+
+
+def test_a_refused_build_leaves_no_folder(tmp_path, capsys):
+    code = run_cli(["build", "lenet5-w8a8", "--board", "icestick", "--array", "2x2", "-o",
+                    str(tmp_path / "out" / "deeper")])
+    assert code == DoesNotFit.exit_code and "does not fit" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_too_little_memory_is_no_defect(monkeypatch, capsys):

@@ -22,6 +22,7 @@ from nmahw.devices import FAMILIES, Device, FlowOptions, device
 from nmahw.errors import DoesNotFit, UsageError
 from nmahw.estimate import (
     _chain_luts,
+    _model,
     at_least,
     clock_mhz,
     estimate,
@@ -458,13 +459,35 @@ def test_command(tmp_path, capsys):
     assert "auto: --arith 1=" in out and "fits ecp5-45k" in out
     found = json.loads(path.read_text())
     assert found["fits"] and found["cycles_per_image"] > 0
-    assert run(["estimate", "--arith", "dsp", "--array", "6x6", "--device", "ecp5-25k"]) == 1
+    assert run(["estimate", "--arith", "dsp", "--array", "6x6", "--device", "ecp5-25k"]) \
+        == DoesNotFit.exit_code
     assert "does not fit ecp5-25k: 36 DSP of 28" in capsys.readouterr().out
     for wrong in (["digits-w4a4", "--bits", "8x8"], [], ["--arith", "dsp", "--positions", "0"],
                   ["--arith", "dsp", "--bits", ""]):
         assert run(["estimate", *wrong]) == UsageError.exit_code
     # Not as if its tables came for nothing.
     assert run(["estimate", "--arith", "distributed", "--array", "2x2",
-                "--device", "ice40-hx8k"]) == 1
+                "--device", "ice40-hx8k"]) == DoesNotFit.exit_code
     assert ("does not fit ice40-hx8k: 4 memories in distributed RAM of 0"
             in capsys.readouterr().out)
+
+
+def test_what_does_not_fit_is_told_with_its_figures(tmp_path, capsys):
+    path = tmp_path / "estimate.json"
+    assert run(["estimate", "lenet5-w8a8", "--array", "4x4", "--device", "ice40-hx1k",
+                "--json", str(path)]) == DoesNotFit.exit_code
+    out = capsys.readouterr().out
+    assert "auto: --arith 0=" in out and "does not fit ice40-hx1k" in out
+    found = json.loads(path.read_text())
+    assert not found["fits"] and found["resources"]["lut"] > found["limits"]["lut"]
+
+
+def test_a_clock_that_nobody_measured_is_called_a_guess(capsys):
+    part = device("ecp5-45k")
+    known = set(_model(part)["clock"]["arithmetics"])
+    assert "booth" in known and "rows" not in known
+    for name in ("booth", "rows"):
+        assert estimate(Design.of(load_model("digits-w4a4"), name, 2, 2), part).clock_is_fitted \
+            == (name in known)
+        run(["estimate", "digits-w4a4", "--arith", name, "--array", "2x2"])
+        assert ("a guess: no accelerator" in capsys.readouterr().out) == (name not in known)

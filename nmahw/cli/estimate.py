@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..errors import DoesNotFit, UsageError
 from ._choices import completion
 from ._options import Array, DeviceName, Lockstep, Share, read_array, read_bits
 from ._terminal import show_path, show_table, tell
@@ -34,7 +34,7 @@ def command(
             help="Without a MODEL: sums that each column holds, by default 512.")] = None,
         json: Annotated[Path | None, typer.Option(
             "--json", metavar="FILE", help="Write the figures as JSON.")] = None):
-    """Estimate what a design takes of a device, without synthesis (exit code 1 if it is too much).
+    """Estimate what a design takes of a device, without synthesis (exit code 5 if it is too much).
 
     Block RAMs and hard multipliers are exact; look-up tables and flip-flops come from a model
     fitted to designs that Yosys mapped, and are those of the mapped netlist.
@@ -43,7 +43,7 @@ def command(
     """
     from ..assignment import AUTO
     from ..bundled import load_model
-    from ..choose import best_that_fits
+    from ..choose import best
     from ..design import Design
     from ..devices import device as device_called
     from ..estimate import estimate
@@ -63,7 +63,7 @@ def command(
             if lockstep > 1 or share > 1:
                 raise UsageError("--arith must name an arithmetic with --lockstep or --share, not "
                                  "'auto'")
-            chosen = best_that_fits(network, rows, columns, part)
+            chosen = best(network, rows, columns, part)
             arith = chosen.text
             tell(f"auto: --arith {arith}")
         subject = Design.of(network, arith, rows, columns, images=lockstep, share=share)
@@ -89,7 +89,9 @@ def command(
         tell(f"cycles an image: {found.cycles_per_image:,}")
     if found.clock_mhz is not None:
         tell(f"clock: about {found.clock_mhz:.0f} MHz, "
-             f"{found.clock_mhz * 1e6 / found.cycles_per_image:,.0f} images a second")
+             f"{found.clock_mhz * 1e6 / found.cycles_per_image:,.0f} images a second"
+             + ("" if found.clock_is_fitted else " (a guess: no accelerator with these arithmetics "
+                "was measured)"))
     tell(f"operations a cycle: {found.macs_per_cycle:.3g}")
     if not found.is_fitted:
         tell("LUT and FF are a guess: the model was not fitted to these arithmetics")
@@ -98,7 +100,8 @@ def command(
             "device": part.name, "arithmetic": arithmetic, "rows": rows, "columns": columns,
             "resources": dict(found.resources), "limits": found.limits, "fits": found.fits,
             "is_fitted": found.is_fitted, "cycles_per_image": found.cycles_per_image,
-            "macs_per_cycle": found.macs_per_cycle, "clock_mhz": found.clock_mhz},
+            "macs_per_cycle": found.macs_per_cycle, "clock_mhz": found.clock_mhz,
+            "clock_is_fitted": found.clock_is_fitted},
             indent=2) + "\n"))
     if found.fits:
         tell(f"fits {part.name}")
@@ -106,4 +109,4 @@ def command(
         tell(f"does not fit {part.name}: " + ", ".join(
             f"{need:,} {part.rules.resource_title(name)} of {there:,}"
             for name, (need, there) in found.lacking.items()))
-        raise typer.Exit(1)
+        raise typer.Exit(DoesNotFit.exit_code)
