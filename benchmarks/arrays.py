@@ -94,8 +94,10 @@ def matrix() -> Iterator[Entry]:
             yield Entry(device, ElementTask(*bits), order(*bits))
     for bits in ((4, 4), (6, 6)):
         yield Entry("ice40-hx8k", ConstantTask(*bits, 4, 4), order(*bits))
-    for bits in squares:
-        yield Entry("ecp5-85k", ArrayTask(*bits, 16, 16), order(*bits))
+    # One fabric in three sizes: some rows of the others, to hold against those of the 45k.
+    yield Entry("ecp5-25k", ArrayTask(8, 8, 8, 8), ("booth", "distributed", "l1", "ternary"))
+    yield Entry("ecp5-85k", ArrayTask(8, 8, 8, 8),
+                ("booth", "dsp", "distributed", "distributed_block_ram", "l1", "ternary"))
 
 
 def quick() -> Iterator[Entry]:

@@ -184,8 +184,12 @@ class MappingRules:
                 or min(signed) < self.least_factor_bits):
             return 0
         halves = 2 if self.half_multiplier_bits and max(signed) > self.half_multiplier_bits else 1
-        return (halves * -(-factors[0] // self.multiplier_bits)
-                * -(-factors[1] // self.multiplier_bits))
+        return halves * self._slices(factors[0]) * self._slices(factors[1])
+
+    def _slices(self, bits: int) -> int:
+        """Multipliers side by side for a factor; a last slice of one bit becomes logic."""
+        whole, rest = divmod(bits, self.multiplier_bits)
+        return whole + (rest > 1 or not whole)
 
     def adder_luts(self, bits: int) -> int:
         """Look-up tables that carry cells of an adder take; 0 if it becomes logic."""

@@ -242,6 +242,15 @@ def test_hard_multipliers_by_width(name, bits, blocks):
     assert estimate(kernel, name).resources["dsp"] == blocks
 
 
+# A factor of 17 bits: the last one is logic beside a multiplier of 16, half of one of 18.
+@pytest.mark.parametrize("name, bits, blocks", [
+    ("ice40-up5k", (5, 5), 4), ("ice40-up5k", (3, 5), 4), ("gw1nr-9", (5, 5), 8),
+    ("gw1nr-9", (2, 2), 4)])
+def test_hard_multipliers_of_pairs(name, bits, blocks):
+    kernel = Kernel.of("dsp_pair", 2, 2, *operands(*bits), positions=64)
+    assert estimate(kernel, name).resources["dsp"] == blocks
+
+
 @pytest.mark.parametrize("choice, blocks", [
     ("0=dsp,4=bit_serial", 6), ("0=dsp,4=fabric", 12), ("0=dsp,4=booth", 0)])
 def test_hard_multipliers_of_a_choice_by_layer(choice, blocks):
