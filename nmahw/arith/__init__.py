@@ -50,6 +50,7 @@ from amaranth.hdl import Shape, ShapeLike, unsigned
 from ..errors import ModelError
 from ..registry import Registry
 from ._operand import Operand, range_shape
+from ._tables import TableDefinition
 from ._units import ColumnUnit, CorrectionElement, Element, LoadUnit, RowUnit
 
 __all__ = ["Operand", "Arithmetic", "Element", "CorrectionElement", "RowUnit", "LoadUnit",
@@ -185,15 +186,13 @@ class Arithmetic(ABC):
     def provable(self) -> Arithmetic:
         """Itself, or the same hardware with smaller tables, which a proof takes in its place.
 
-        Its own tables are then proved entry by entry: see `entry_weights`.
+        Its own tables are then proved entry by entry.
         """
         return self
 
-    def entry_weights(self, step: int) -> tuple[int, ...]:
-        """How often each tap's weight is in the entry that is made in this step of loading.
-
-        -1, 0 or 1 times each. Only asked where `provable` is another.
-        """
+    @property
+    def tables(self) -> TableDefinition:
+        """What its tables hold and how they are read; only asked where weights are held."""
         raise NotImplementedError(f"{self.name} must say what its tables hold")
 
     def phases(self, activation: Operand) -> int:

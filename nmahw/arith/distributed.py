@@ -25,6 +25,7 @@ from amaranth.lib.memory import Memory
 from ..gateware.gated_add import GatedAdd
 from . import Arithmetic, Element, LoadUnit, Operand, RowUnit, range_shape
 from ._gray_code import GrayCodeSums
+from ._tables import TableDefinition
 from .bit_serial import ShiftAccumulateColumnUnit
 
 __all__ = ["Distributed"]
@@ -87,6 +88,18 @@ class Distributed(Arithmetic):
     @property
     def load_code_latency_cycles(self) -> int:
         return GrayCodeSums.CODE_LATENCY_CYCLES
+
+    @property
+    def tables(self) -> TableDefinition:
+        addresses = [step ^ (step >> 1) for step in range(self.load_cycles)]
+        last, mask = self.address_bits, self.load_cycles - 1
+        reads = []
+        for pattern in range(1 << self.taps):
+            negated = not pattern >> last & 1
+            reads.append((addresses.index((pattern ^ mask * negated) & mask), negated))
+        return TableDefinition(
+            tuple((*(1 if address >> tap & 1 else -1 for tap in range(last)), 1)
+                  for address in addresses), tuple(reads), last, is_halved=True)
 
     def phases(self, activation: Operand) -> int:
         return activation.bits

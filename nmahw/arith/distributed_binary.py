@@ -16,6 +16,7 @@ from amaranth.lib.memory import Memory
 from ..gateware.common import delayed
 from . import Arithmetic, Element, LoadUnit, Operand, RowUnit, range_shape
 from ._gray_code import GrayCodeSums
+from ._tables import TableDefinition
 from .bit_serial import ShiftAccumulateColumnUnit
 
 __all__ = ["DistributedBinary", "DistributedBlockRam"]
@@ -73,9 +74,13 @@ class DistributedBinary(Arithmetic):
     def load_code_latency_cycles(self) -> int:
         return GrayCodeSums.CODE_LATENCY_CYCLES
 
-    def entry_weights(self, step: int) -> tuple[int, ...]:
-        address = step ^ (step >> 1)
-        return tuple(address >> tap & 1 for tap in range(self.taps))
+    @property
+    def tables(self) -> TableDefinition:
+        addresses = [step ^ (step >> 1) for step in range(1 << self.taps)]
+        return TableDefinition(
+            tuple(tuple(address >> tap & 1 for tap in range(self.taps)) for address in addresses),
+            tuple((addresses.index(pattern), False) for pattern in range(1 << self.taps)),
+            self.taps)
 
     def phases(self, activation: Operand) -> int:
         return activation.bits

@@ -13,9 +13,10 @@ A product of all operands at once is what SAT solvers find hardest; here the har
 has one pair of operands, and in the other two both sides share most of their gates. *Together*
 also goes from phase to phase, each with what was proved of the one before.
 
-Where loading a table takes too many cycles to be unrolled, the same hardware with smaller tables
-(`Arithmetic.provable`) is proved in its place, and of the large table that every entry is made
-right (`tables`).
+Arithmetics that hold tables of sums of their weights are proved in two parts instead: that every
+entry is made right (`tables`), and that what is read and added up is right whatever the tables
+hold (`reads`). Where loading takes too many cycles to be unrolled, the second part is about the
+same hardware with smaller tables (`Arithmetic.provable`).
 
 What is not a question for a solver is exhausted: that the golden model is the operation, or
 within its error bound, for every activation and every weight that has a code.
@@ -30,10 +31,11 @@ from ..arith import Arithmetic
 from ..errors import MismatchError, ModelError
 from ..operations import operation
 from .aig import FALSE, TRUE, Graph, Word
+from .reads import wrong_phase
 from .serial import chains, equals_product, matching
 from .solve import satisfy
 from .step import Operands, Step
-from .tables import wrong_entry
+from .tables import check_tables, wrong_entry
 
 __all__ = ["MOST_OPERAND_BITS", "Counterexample", "Proof", "check_golden", "prove", "prove_step",
            "require_tabulated"]
@@ -129,25 +131,20 @@ def require_tabulated(arithmetic: Arithmetic) -> None:
                          f"together to be proved, not {bits}")
 
 
-def prove(arithmetic: Arithmetic, rows: int = 2, timeout_s: float | None = None,
-          together: bool | None = None) -> Proof:
+def prove(arithmetic: Arithmetic, rows: int = 2, timeout_s: float | None = None) -> Proof:
     """Prove the golden model and a column of `rows` rows.
 
     Parameters
     ----------
     arithmetic : Arithmetic
     rows : int
-    together : bool, optional
-        Whether to prove sums over the taps too; by default unless the arithmetic holds its
-        weights. Tables made by chains of adders are beyond the solver from 2-bit weights on; for
-        them the statement says that it is about each tap alone.
     timeout_s : float, optional
         For each question to the solver.
 
     Raises
     ------
     MismatchError
-        The golden model is wrong, or a table's entry.
+        The golden model is wrong; or, of an arithmetic with tables, an entry or what is read.
     ModelError
         The arithmetic's encoding is beyond what `Step` can state.
     BuildError
@@ -157,20 +154,29 @@ def prove(arithmetic: Arithmetic, rows: int = 2, timeout_s: float | None = None,
     """
     begun = time.monotonic()
     check_golden(arithmetic)
-    small = arithmetic.provable
-    step = Step(small, rows)
-    together = not arithmetic.holds_weights if together is None else together
-    found = prove_step(step, timeout_s, together)
+    if arithmetic.holds_weights:
+        statement = _prove_tables(arithmetic, rows, timeout_s)
+        return Proof(arithmetic, rows, statement, time.monotonic() - begun)
+    found = prove_step(Step(arithmetic, rows), timeout_s)
     meaning = (f"sum of {arithmetic.operation}" if arithmetic.exact else
                f"golden model, within {arithmetic.error_bound:g} of {arithmetic.operation}")
-    alone = "" if together else ", each tap alone"
-    if small != arithmetic and not found:
-        if (entry := wrong_entry(arithmetic, timeout_s)) is not None:
-            raise MismatchError(f"{arithmetic}: the table's entry made in step {entry} of loading "
-                                f"must be the sum of its weights")
-        alone += (f", with {small.taps} taps a table; every entry with {arithmetic.taps} taps = "
-                  f"its sum of weights")
-    return Proof(arithmetic, rows, f"value = {meaning}{alone}", time.monotonic() - begun, found)
+    return Proof(arithmetic, rows, f"value = {meaning}", time.monotonic() - begun, found)
+
+
+def _prove_tables(arithmetic: Arithmetic, rows: int, timeout_s: float | None) -> str:
+    small = arithmetic.provable
+    for one in {small, arithmetic}:
+        check_tables(one)
+    if (entry := wrong_entry(arithmetic, timeout_s)) is not None:
+        raise MismatchError(f"{arithmetic}: the table's entry made in step {entry} of loading "
+                            f"must be the sum of its weights")
+    if (phase := wrong_phase(small, rows, timeout_s)) is not None:
+        raise MismatchError(f"{arithmetic}: the value after phase {phase} of a step must be twice "
+                            f"the one before and what the tables hold for the activations' bits")
+    meaning = f"value = sum of {arithmetic.operation}"
+    return meaning if small == arithmetic else (
+        f"{meaning}, with {small.taps} taps a table; every entry with {arithmetic.taps} taps = "
+        f"its sum of weights")
 
 
 def prove_step(step: Step, timeout_s: float | None = None,

@@ -12,7 +12,7 @@ operation over the taps that count, plus the `step_offset` of their weights.
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.hdl import Elaboratable, Module, Signal
+from amaranth.hdl import Elaboratable, Module, Signal, Value
 
 from ..arith import Arithmetic, Operand
 from ..errors import ModelError
@@ -44,16 +44,24 @@ class ProductCircuit(Elaboratable):
 class StepCircuit(Elaboratable):
     """Row units, elements, column unit.
 
+    Parameters
+    ----------
+    arithmetic : Arithmetic
+    rows : int
+    makes_entries : bool
+        Where weights are held: whether there is a load unit.
+
     Attributes
     ----------
     ports : dict of str to Value
         ``activations<row>``, ``active<row>``, ``phase<row>``, ``code<row>``, ``first``, ``last``,
-        ``value``; where weights are held, ``load<row>``, ``load_code``, ``load_step`` and
-        ``element_load_step`` instead of the codes.
+        ``value``; where weights are held, ``load<row>``, ``element_load_step`` and, for the load
+        unit, ``load_code`` and ``load_step`` instead of the codes; without it, ``load_data``.
     """
 
-    def __init__(self, arithmetic: Arithmetic, rows: int):
+    def __init__(self, arithmetic: Arithmetic, rows: int, makes_entries: bool = True):
         self.arithmetic, self.rows = arithmetic, rows
+        self.load_unit = None
         self.units = [arithmetic.create_row_unit() for _ in range(rows)]
         self.elements = [arithmetic.create(row) for row in range(rows)]
         self.column_unit = arithmetic.create_column_unit(rows)
@@ -67,10 +75,15 @@ class StepCircuit(Elaboratable):
             else:
                 self.ports[f"code{row}"] = element.weight
         if arithmetic.holds_weights:
-            self.load_unit = arithmetic.create_load_unit()
             self.element_load_step = Signal.like(self.elements[0].load_step)
-            self.ports |= {"load_code": self.load_unit.code, "load_step": self.load_unit.step,
-                           "element_load_step": self.element_load_step}
+            self.ports["element_load_step"] = self.element_load_step
+            if makes_entries:
+                self.load_unit = arithmetic.create_load_unit()
+                self.load_data = self.load_unit.data
+                self.ports |= {"load_code": self.load_unit.code, "load_step": self.load_unit.step}
+            else:
+                self.load_data = Signal(arithmetic.load_shape)
+                self.ports["load_data"] = Value.cast(self.load_data)
 
     def elaborate(self, platform):
         m = Module()
@@ -83,9 +96,9 @@ class StepCircuit(Elaboratable):
                 m.d.comb += element.psum_i.eq(above)
             if self.arithmetic.holds_weights:
                 m.d.comb += [element.load_step.eq(self.element_load_step),
-                             element.load_data.eq(self.load_unit.data)]
+                             element.load_data.eq(self.load_data)]
             above = element.psum_o
-        if self.arithmetic.holds_weights:
+        if self.load_unit is not None:
             m.submodules.load_unit = self.load_unit
         m.submodules.column_unit = self.column_unit
         m.d.comb += self.column_unit.psum.eq(above)
