@@ -165,11 +165,11 @@ def prove(arithmetic: Arithmetic, rows: int = 2, timeout_s: float | None = None)
 
 def _prove_tables(arithmetic: Arithmetic, rows: int, timeout_s: float | None) -> str:
     small = arithmetic.provable
-    for one in {small, arithmetic}:
-        check_tables(one)
-    if (entry := wrong_entry(arithmetic, timeout_s)) is not None:
-        raise MismatchError(f"{arithmetic}: the table's entry made in step {entry} of loading "
-                            f"must be the sum of its weights")
+    for one in dict.fromkeys((small, arithmetic)):
+        check_tables(one, rows)
+        if (entry := wrong_entry(one, timeout_s)) is not None:
+            raise MismatchError(f"{one}: what step {entry} of loading makes of the entry before "
+                                f"must be the sum of its weights")
     if (phase := wrong_phase(small, rows, timeout_s)) is not None:
         raise MismatchError(f"{arithmetic}: the value after phase {phase} of a step must be twice "
                             f"the one before and what the tables hold for the activations' bits")

@@ -4,10 +4,12 @@ Chains of additions that make a table, and those behind it, are together more th
 regroup. So the tables are cut out: what the elements are given while they load is a new variable
 in every step, within the range of entries. Then, whatever came before, the value after each phase
 is twice the value before and, summed up over the rows that are active, what the activations' bits
-in this plane must read (`Arithmetic.tables`); a plane that is a sign counts negative.
+in this plane must read (`Arithmetic.tables`); a plane that is a sign counts negative. Rows that are
+not active may load meanwhile.
 
 Every phase is a question of its own, about values that the hardware shows. With `tables`, which
-proves the entries, the value is the sum of products, whatever the width.
+proves the entries, the value is the sum of products. It is about steps of all phases, and rows that
+have loaded once.
 """
 
 from ..arith import Arithmetic
@@ -84,10 +86,7 @@ def _values(graph: Graph, a: Arithmetic, rows: int, loads: list[list[Word]],
     shown = []
     for cycle in range(-loading, to_psum + phases + a.column_latency_cycles):
         loaded, step = divmod(cycle + loading, a.load_cycles)
-        inputs = {"rst": [FALSE]} | {f"load{row}": [int(row == loaded)] for row in range(rows)}
-        if loaded < rows:
-            inputs |= {"load_data": loads[loaded][step],
-                       "element_load_step": graph.constant(step, (a.load_cycles - 1).bit_length())}
+        inputs = {"rst": [FALSE]} | _load(graph, a, loads, loaded, step, active)
         for row in range(rows):
             if 0 <= (phase := cycle - row) < phases:
                 inputs |= {
@@ -104,6 +103,23 @@ def _values(graph: Graph, a: Arithmetic, rows: int, loads: list[list[Word]],
         if cycle >= to_psum + a.column_latency_cycles:
             shown.append(outputs["value"])
     return shown
+
+
+def _load(graph: Graph, a: Arithmetic, loads: list[list[Word]], loaded: int, step: int,
+          active: Word) -> dict[str, Word]:
+    """One row's turn to load; behind the last one's, any rows that are not active, anything."""
+    width = (a.load_cycles - 1).bit_length()
+    if loaded < len(loads):
+        return {f"load{row}": [int(row == loaded)] for row in range(len(loads))} | {
+            "load_data": loads[loaded][step], "element_load_step": graph.constant(step, width)}
+    which, data = graph.word(width), graph.word(len(loads[0][0]))
+    # Still, an empty sum is nothing.
+    for number, counts in enumerate(a.tables.entries):
+        if not any(counts):
+            here = graph.equal(which, graph.constant(number, width))
+            data = [graph.and_(bit, here ^ 1) for bit in data]
+    return {f"load{row}": [graph.and_(used ^ 1, graph.input())]
+            for row, used in enumerate(active)} | {"load_data": data, "element_load_step": which}
 
 
 def _read(graph: Graph, a: Arithmetic, table: list[Word], exact: Word, plane: Word,

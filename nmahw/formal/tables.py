@@ -7,14 +7,15 @@ by, and the first step makes its sum from nothing, or takes it from the code. Al
 around, and the entry is wide enough for every sum, so its entries are the sums. No step needs more
 than one addition, however long the table is.
 
-What is not a question for a solver is computed: that codes hold what the definition says, and that
-the entries a pattern of bits reads add up to the weights of its bits.
+What is not a question for a solver is computed: that codes hold what the definition says, that the
+entries a pattern of bits reads add up to the weights of its bits, that these, weighed, and the
+offset are the sum of products, and that psums and values are wide enough.
 """
 
 import numpy as np
 from amaranth.hdl import Value
 
-from ..arith import Arithmetic
+from ..arith import Arithmetic, Operand
 from ..errors import MismatchError, ModelError
 from .aig import FALSE, Graph, Machine, Word
 from .machine import machine_of
@@ -26,6 +27,8 @@ __all__ = ["check_tables", "entry_range", "wrong_entry"]
 _STEPS_AT_ONCE = 4
 #: Sets of weights whose codes are looked at: all, or so many drawn at random.
 _MOST_SETS = 1 << 16
+#: Those of them that are multiplied with activations.
+_MOST_SUMS = 1 << 12
 
 
 def entry_range(arithmetic: Arithmetic) -> tuple[int, int]:
@@ -48,14 +51,16 @@ def entry_range(arithmetic: Arithmetic) -> tuple[int, int]:
     return found
 
 
-def check_tables(arithmetic: Arithmetic) -> None:
-    """Hold codes, offsets and what is read to the definition of the tables.
+def check_tables(arithmetic: Arithmetic, rows: int = 1) -> None:
+    """Hold codes, offsets, what is read and widths to the definition of the tables.
 
     Raises
     ------
     MismatchError
         What some pattern of bits reads is not the sum of its weights; or, for some weights (all of
         them up to 16 bits, otherwise drawn at random), code or offset is another.
+    ModelError
+        The psums or values of so many rows are too narrow.
     """
     tables, taps = arithmetic.tables, arithmetic.taps
     for pattern, (step, negated) in enumerate(tables.reads):
@@ -64,56 +69,99 @@ def check_tables(arithmetic: Arithmetic) -> None:
         if read != [2 * bit - 1 if tables.is_halved else bit for bit in bits]:
             raise MismatchError(f"{arithmetic}: activation bits {bits} must read the sum of their "
                                 f"weights, not one with {read}")
-    weights, used = _weights(arithmetic)
-    kept = np.where(used, weights, 0)
-    codes = arithmetic.encode_weights(kept, used)
-    total = (kept * np.array(tables.entries[0])).sum(axis=-1)
-    expected = np.zeros(len(kept), dtype=object)
-    for tap in reversed(range(tables.coded_taps)):
-        mask = (1 << arithmetic.weight.bits) - 1
-        expected = (expected << arithmetic.weight.bits) | (kept[:, tap].astype(object) & mask)
-    width = arithmetic.entry_shape.width
-    if _has_first(arithmetic):
-        first = (total // 2).astype(object) & (1 << width) - 1
-        first = first | ((1 - total % 2).astype(object) << width)
-        expected = expected | (first << tables.coded_taps * arithmetic.weight.bits)
-    offset = arithmetic.step_offset(kept.T, arithmetic.activation)
-    # Bits that count as 1 and -1 leave half of the weights' sum in every plane.
-    planes = -1 if arithmetic.activation.signed else (1 << arithmetic.activation.bits) - 1
-    whole = kept.sum(axis=-1)
-    meant = -planes * ((whole + whole % 2) // 2) if tables.is_halved else np.zeros_like(whole)
-    # A column has more than one of them: the offsets add up.
-    two = arithmetic.step_offset(np.hstack([kept, kept[::-1]]).T, arithmetic.activation)
-    wrong = np.flatnonzero((codes != expected) | (offset != meant) | (two != meant + meant[::-1]))
+    weights = _weights(arithmetic)
+    wrong = np.flatnonzero(arithmetic.encode_weights(weights) != _codes(arithmetic, weights))
     if len(wrong):
-        raise MismatchError(f"{arithmetic}: code and offset of the weights "
-                            f"{kept[wrong[0]].tolist()} must be those of the tables' definition")
+        raise MismatchError(f"{arithmetic}: the code of the weights {weights[wrong[0]].tolist()} "
+                            f"must be that of the tables' definition")
+    some = weights[np.linspace(0, len(weights) - 1, min(len(weights), _MOST_SUMS), dtype=int)]
+    for bits in range(1, arithmetic.activation.bits + 1):
+        _check_sums(arithmetic, some, Operand(bits, arithmetic.activation.signed))
+    _check_widths(arithmetic, rows)
 
 
-def _weights(arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
-    """Sets of weights, and which of them are used, (sets, taps)."""
+def _check_sums(arithmetic: Arithmetic, weights: np.ndarray, activation: Operand) -> None:
+    """What random activations read, weighed plane by plane, is their product and the offset."""
+    tables, rng = arithmetic.tables, np.random.default_rng(1)
+    x = rng.choice(np.array(activation.values, dtype=np.int64), weights.shape)
+    sums = weights @ np.array(tables.entries).T
+    step, negated = (np.array(part) for part in zip(*tables.reads, strict=True))
+    total = np.zeros(len(weights), dtype=np.int64)
+    for plane in range(activation.bits):
+        pattern = ((x >> plane & 1) << np.arange(arithmetic.taps)).sum(axis=1)
+        read = np.take_along_axis(sums, step[pattern][:, None], axis=1)[:, 0]
+        read = np.where(negated[pattern], -read, read) // (2 if tables.is_halved else 1)
+        is_sign = activation.signed and plane == activation.bits - 1
+        total += (read << plane) * (-1 if is_sign else 1)
+    # A column has more than one of them: their offsets add up.
+    both = arithmetic.step_offset(np.hstack([weights, weights[::-1]]).T, activation)
+    one = arithmetic.step_offset(weights.T, activation)
+    wrong = np.flatnonzero((total != (x * weights).sum(axis=1) + one)
+                           | (both != one + one[::-1]))
+    if len(wrong):
+        raise MismatchError(
+            f"{arithmetic}: the offset of the weights {weights[wrong[0]].tolist()}, for "
+            f"activations of {activation.bits} bits, must be what tables give too much")
+
+
+def _check_widths(arithmetic: Arithmetic, rows: int) -> None:
+    """Psums hold what rows read in a plane, values the sum of products and the offset."""
+    tables, weight, activation = arithmetic.tables, arithmetic.weight, arithmetic.activation
+    low, high = entry_range(arithmetic)
+    if tables.is_halved:
+        low, high = min(low, -high - 1), max(high, -low)
+    # Halves of the planes' weights are taken from each activation, and one where a sum is odd.
+    planes = (-1 if activation.signed else (1 << activation.bits) - 1) * tables.is_halved
+    ends = [(2 * x - planes) * w for x in (activation.low, activation.high)
+            for w in (weight.low, weight.high)]
+    odd = (0, -planes)
+    value = [rows * (arithmetic.taps * end + part) // 2
+             for end in (min(ends), max(ends)) for part in odd]
+    for name, shape, least, most in (
+            ("psums", arithmetic.psum_shape(rows), rows * low, rows * high),
+            ("values", arithmetic.value_shape(rows), min(value), max(value))):
+        held = (-(1 << shape.width - 1), (1 << shape.width - 1) - 1) if shape.signed else (
+            0, (1 << shape.width) - 1)
+        if not held[0] <= least <= most <= held[1]:
+            raise ModelError(f"{arithmetic} must have {name} that hold {least}..{most} with {rows} "
+                             f"rows, not {held[0]}..{held[1]}")
+
+
+def _codes(arithmetic: Arithmetic, weights: np.ndarray) -> np.ndarray:
+    """Codes by definition, of weights (sets, taps)."""
+    tables, bits = arithmetic.tables, arithmetic.weight.bits
+    codes = np.zeros(len(weights), dtype=object)
+    for tap in reversed(range(tables.coded_taps)):
+        codes = (codes << bits) | (weights[:, tap].astype(object) & (1 << bits) - 1)
+    if arithmetic.weight_code_bits == tables.coded_taps * bits:
+        return codes
+    if not tables.is_halved:
+        raise ModelError(f"{arithmetic} must have halved sums, or a first entry that is empty")
+    total, width = weights @ np.array(tables.entries[0]), arithmetic.entry_shape.width
+    first = (total // 2).astype(object) & (1 << width) - 1
+    first = first | ((1 - total % 2).astype(object) << width)
+    return codes | (first << tables.coded_taps * bits)
+
+
+def _weights(arithmetic: Arithmetic) -> np.ndarray:
+    """Sets of weights, (sets, taps); unused ones are 0."""
     values = np.array(arithmetic.weight.values, dtype=np.int64)
-    taps, rng = arithmetic.taps, np.random.default_rng(0)
+    taps = arithmetic.taps
     if len(values) ** taps <= _MOST_SETS:
         index = np.arange(len(values) ** taps)
-        weights = np.stack([values[index // len(values) ** tap % len(values)]
-                            for tap in range(taps)], axis=1)
-    else:
-        weights = rng.choice(values, (_MOST_SETS, taps))
-        corners = np.arange(_MOST_SETS)[:1 << taps, None] >> np.arange(taps) & 1
-        weights[:len(corners)] = np.where(corners, values[-1], values[0])
-    # The first half with all of them, the second with some.
-    used = rng.random(weights.shape) < 0.8
-    ones = np.ones_like(used)
-    return np.concatenate([weights, weights]), np.concatenate([ones, used])
-
-
-def _has_first(arithmetic: Arithmetic) -> bool:
-    return arithmetic.weight_code_bits > arithmetic.tables.coded_taps * arithmetic.weight.bits
+        return np.stack([values[index // len(values) ** tap % len(values)]
+                         for tap in range(taps)], axis=1)
+    weights = np.random.default_rng(0).choice(values, (_MOST_SETS, taps))
+    corners = np.arange(_MOST_SETS)[:1 << taps, None] >> np.arange(taps) & 1
+    weights[:len(corners)] = np.where(corners, values[-1], values[0])
+    return weights
 
 
 def wrong_entry(arithmetic: Arithmetic, timeout_s: float | None = None) -> int | None:
-    """First step of loading whose entry may be wrong; None when all are proved right.
+    """First step of loading that induction does not prove; None when all are proved right.
+
+    What a step is made from may be anything, so a fault that shows in one step only may be found
+    in another one.
 
     Parameters
     ----------
