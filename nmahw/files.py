@@ -17,9 +17,9 @@ def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
     Raises
     ------
     EnvironmentProblem
-        The folder does not exist or cannot be written to.
+        The folder cannot be made or written to, or `path` is a folder, a device or a pipe.
     """
-    path = Path(path)
+    path = _regular(path)
     if isinstance(data, str):
         # Names that came from the file system may hold bytes that are no text.
         data = data.encode("utf-8", "backslashreplace")
@@ -49,14 +49,12 @@ def check_writable(path: str | os.PathLike) -> Path:
     Raises
     ------
     EnvironmentProblem
-        `path` is a folder, or its folder cannot be made or written to.
+        `path` is a folder, a device or a pipe, or its folder cannot be made or written to.
     """
-    path = Path(path)
+    path = _regular(path)
     # What is refused later leaves no empty folders behind.
     made = [folder for folder in path.parents if not folder.exists()]
     try:
-        if path.is_dir():
-            raise EnvironmentProblem(f"output path {path} must be a file, not a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
@@ -66,6 +64,19 @@ def check_writable(path: str | os.PathLike) -> Path:
     except OSError as error:
         raise EnvironmentProblem(f"output path {path} must be writable: "
                                  f"{error.strerror or error}") from None
+    return path
+
+
+def _regular(path: str | os.PathLike) -> Path:
+    """A path that a rename may replace."""
+    path = Path(path)
+    try:
+        is_other = path.exists() and not path.is_file()
+    except OSError as error:
+        raise EnvironmentProblem(f"output path {path} must be writable: {error.strerror}") from None
+    if is_other:
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
+        raise EnvironmentProblem(f"output path {path} must be a file, not {kind}")
     return path
 
 

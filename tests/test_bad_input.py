@@ -96,6 +96,14 @@ def test_an_output_that_cannot_be_written_is_told_before_the_build(tmp_path, cap
     assert "mapping" not in said
 
 
+def test_an_output_that_is_no_file_is_left_as_it_is(tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    code = run_cli(["estimate", "--arith", "l1", "--array", "2x2", "--json", str(pipe)])
+    assert code == EnvironmentProblem.exit_code and pipe.is_fifo()
+    assert "must be a file, not a device or a pipe" in capsys.readouterr().err
+
+
 def test_a_refused_build_leaves_no_folder(tmp_path, capsys):
     code = run_cli(["build", "lenet5-w8a8", "--board", "icestick", "--array", "2x2", "-o",
                     str(tmp_path / "out" / "deeper")])
